@@ -2,6 +2,15 @@
 
 pub mod chunker;
 pub mod compress;
+pub mod create;
 pub mod crypto;
+pub mod error;
 pub mod format;
 pub mod id;
+pub mod index;
+pub mod layout;
+pub mod pack;
+pub mod repository;
+pub mod snapshots;
+pub mod store;
+pub mod tree;

@@ -1,0 +1,204 @@
+//! The session of a run: its presence, its checkpoints, and what an earlier interrupted run left (format §10).
+
+use std::time::Duration;
+
+use backup_core::{ObjectKey, StorageErrorKind};
+use futures::TryStreamExt;
+use tokio::runtime::Handle;
+
+use super::queue::Queue;
+use super::sink::TreeSink;
+use crate::crypto::random;
+use crate::error::RepositoryError;
+use crate::format::ObjectKind;
+use crate::format::record::{SessionRecord, SourceRecord, TreeRoot};
+use crate::id::hex;
+use crate::layout;
+use crate::pack::upload::Uploader;
+use crate::pack::writer::PackWriter;
+use crate::repository::Repository;
+use crate::snapshots::format_time;
+use crate::tree::TreeWriter;
+
+/// The session of the run in this process.
+pub(super) struct Session<'a> {
+    repository: &'a Repository,
+    handle: &'a Handle,
+    name: String,
+    host: String,
+    source: SourceRecord,
+    next_sequence: u64,
+}
+
+impl<'a> Session<'a> {
+    /// Announces a run before it stores anything else.
+    pub(super) fn begin(
+        repository: &'a Repository,
+        handle: &'a Handle,
+        host: &str,
+        source: &SourceRecord,
+    ) -> Result<Self, RepositoryError> {
+        let name = hex(&random::<16>());
+        let mut session =
+            Self { repository, handle, name, host: host.to_owned(), source: source.clone(), next_sequence: 0 };
+        session.put(None, false)?;
+        Ok(session)
+    }
+
+    /// The session's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Stores the session's state; a tree must be complete and indexed.
+    pub(super) fn put(&mut self, tree: Option<TreeRoot>, ended: bool) -> Result<(), RepositoryError> {
+        let record = SessionRecord {
+            session: self.name.clone(),
+            sequence: self.next_sequence,
+            at: format_time(self.repository.clock().now()),
+            host: self.host.clone(),
+            source: self.source.clone(),
+            tree,
+            ended,
+        };
+        let key = layout::session_object(&self.name, self.next_sequence);
+        self.next_sequence += 1;
+        let payload = serde_json::to_vec(&record).expect("a session is plain data");
+        self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))
+    }
+
+    /// Removes the session after its snapshot is stored.
+    ///
+    /// What can't be removed (an append-only store) stays and does no harm.
+    pub(super) fn remove(self) {
+        let keys: Vec<_> =
+            (0..self.next_sequence).map(|sequence| layout::session_object(&self.name, sequence)).collect();
+        remove_objects(self.repository, self.handle, &keys);
+    }
+}
+
+/// Removes objects, newest first so that what is left of a session is never a later state without its beginning.
+pub(super) fn remove_objects(repository: &Repository, handle: &Handle, keys: &[ObjectKey]) {
+    for key in keys.iter().rev() {
+        if let Err(error) = handle.block_on(repository.store().backend().delete(key)) {
+            tracing::debug!(%key, %error, "a session's object stays");
+        }
+    }
+}
+
+/// An interrupted run of the same source, from which this one goes on.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) session: String,
+    pub(super) tree: Option<TreeRoot>,
+    pub(super) keys: Vec<ObjectKey>,
+}
+
+/// Finds what earlier runs of this source on this host left.
+///
+/// A run of the same source on the same host that still goes on loses nothing: its checkpoints are read, and removed only when this
+/// run has committed; it needs them only if it is interrupted.
+pub(super) fn find_interrupted(
+    repository: &Repository,
+    handle: &Handle,
+    host: &str,
+    source: &SourceRecord,
+) -> Result<Vec<Interrupted>, RepositoryError> {
+    let backend = repository.store().backend();
+    let folder = layout::sessions();
+    let mut listed: Vec<_> = handle.block_on(backend.list(&folder).try_collect())?;
+    listed.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut sessions: Vec<(String, Vec<ObjectKey>)> = Vec::new();
+    for meta in listed {
+        let Some((session, _)) = meta.key.as_str().strip_prefix("sessions/").and_then(|rest| rest.split_once('/'))
+        else {
+            continue;
+        };
+        match sessions.last_mut() {
+            Some((last, keys)) if last == session => keys.push(meta.key),
+            _ => sessions.push((session.to_owned(), vec![meta.key])),
+        }
+    }
+    let mut found = Vec::new();
+    for (session, keys) in sessions {
+        let Some(newest) = keys.last() else { continue };
+        let record = match handle.block_on(repository.store().get_record_as(newest, ObjectKind::Session)) {
+            Ok(payload) => serde_json::from_slice::<SessionRecord>(&payload).ok(),
+            Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => None,
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {
+            found.push(Interrupted { session, tree: record.tree, keys });
+        }
+    }
+    // The one that got furthest first.
+    found.sort_by_key(|interrupted| std::cmp::Reverse(interrupted.tree.map_or(0, |tree| tree.entries)));
+    Ok(found)
+}
+
+/// Brings a running capture to a state from which it can be resumed, step by step beside the work.
+pub(super) struct Checkpoints {
+    every: Duration,
+    last: Duration,
+    step: Step,
+}
+
+enum Step {
+    Idle,
+    /// Workers are sealing what belongs to this tree.
+    Flushing(TreeRoot),
+    /// The packs that belong to this tree wait for blocks that are being sealed.
+    Closing(TreeRoot),
+}
+
+/// What a checkpoint works on.
+pub(super) struct Parts<'a, 'b> {
+    pub(super) queue: &'a Queue,
+    pub(super) workers: usize,
+    pub(super) tree: &'a mut TreeWriter,
+    pub(super) sink: &'a mut TreeSink<'b>,
+    pub(super) data: &'a PackWriter,
+    pub(super) trees: &'a PackWriter,
+    pub(super) uploader: &'a Uploader,
+}
+
+impl Checkpoints {
+    pub(super) fn new(every: Duration, now: Duration) -> Self {
+        Self { every, last: now, step: Step::Idle }
+    }
+
+    /// Goes on with a checkpoint, or begins one when it is time; called after each batch.
+    pub(super) fn advance(
+        &mut self,
+        now: Duration,
+        parts: &mut Parts<'_, '_>,
+        session: &mut Session<'_>,
+    ) -> Result<(), RepositoryError> {
+        match self.step {
+            Step::Idle if now.saturating_sub(self.last) < self.every => {}
+            Step::Idle => {
+                if let Some(root) = parts.tree.checkpoint(parts.sink)? {
+                    parts.sink.flush()?;
+                    parts.queue.begin_flush();
+                    self.step = Step::Flushing(root);
+                }
+            }
+            Step::Flushing(root) if parts.queue.is_flushed(parts.workers) => {
+                parts.data.close()?;
+                parts.trees.close()?;
+                self.step = Step::Closing(root);
+            }
+            Step::Flushing(_) => {}
+            Step::Closing(root) if !parts.data.is_closing() && !parts.trees.is_closing() => {
+                parts.uploader.wait()?;
+                parts.uploader.write_index()?;
+                session.put(Some(root), false)?;
+                self.last = now;
+                self.step = Step::Idle;
+            }
+            Step::Closing(_) => {}
+        }
+        Ok(())
+    }
+}

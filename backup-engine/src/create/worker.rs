@@ -1,0 +1,317 @@
+//! Reads entries: the part of a capture that takes the time.
+
+use std::sync::mpsc::Sender;
+
+use backup_core::{CancelToken, Entry, EntryError, EntryReader, Extent, SourceView, Stability};
+use sha2::{Digest, Sha256};
+
+use super::queue::{Batch, ChunkTask, Item, Queue, Work};
+use super::run::Counters;
+use super::sink::{BLOCK_TARGET_BYTES, KnownBlobs};
+use crate::chunker::Chunker;
+use crate::crypto::BlobHasher;
+use crate::error::RepositoryError;
+use crate::format::BlobType;
+use crate::format::pack::MAX_BLOCK_BLOBS;
+use crate::format::tree::{ChunkList, ChunkRef, Content, TreeEntry};
+use crate::pack::writer::{BlockBuffer, BlockSealer, PackWriter};
+
+/// How often a file that changes while it is read is read before it is taken as it comes.
+const READ_ATTEMPTS: u32 = 3;
+
+/// The most bytes of extended attributes of one entry that are stored: they stand in a tree node.
+const MAX_XATTR_BYTES: usize = 4 << 20;
+
+/// What all workers share.
+pub(super) struct Shared<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) view: &'a dyn SourceView,
+    pub(super) known: &'a KnownBlobs<'a>,
+    pub(super) writer: &'a PackWriter,
+    pub(super) hasher: BlobHasher,
+    pub(super) chunker: &'a Chunker,
+    pub(super) counters: &'a Counters,
+    pub(super) cancel: &'a CancelToken,
+    pub(super) level: i32,
+}
+
+/// The entries of one batch, done.
+pub(super) struct Done {
+    pub(super) serial: u64,
+    pub(super) entries: Vec<TreeEntry>,
+    /// Whether the batch was cut short because somebody cancelled.
+    pub(super) cut_short: bool,
+}
+
+struct Worker<'a> {
+    shared: &'a Shared<'a>,
+    sealer: BlockSealer,
+    /// Small blobs that wait for their block to fill.
+    buffer: BlockBuffer,
+    /// The part of a large file that is being cut.
+    stream: Vec<u8>,
+    generation: u64,
+}
+
+/// Works until there is nothing left to do.
+pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), RepositoryError> {
+    let mut worker = Worker {
+        shared,
+        sealer: BlockSealer::new(shared.hasher.clone(), shared.level),
+        buffer: BlockBuffer::default(),
+        stream: Vec::new(),
+        generation: 0,
+    };
+    while let Some(work) = shared.queue.pop(&mut worker.generation) {
+        match work {
+            Work::Batch(batch) => {
+                let done = worker.batch(batch)?;
+                // Nobody listens any more only when the run has failed elsewhere.
+                let _ = results.send(done);
+                shared.queue.batch_done();
+            }
+            Work::Chunk(serial, task) => {
+                worker.seal_chunk(&task)?;
+                shared.queue.chunk_done(serial);
+            }
+            Work::Flush => worker.flush()?,
+        }
+    }
+    if shared.queue.is_stopped() { Ok(()) } else { worker.sealer.seal_buffer(&mut worker.buffer, shared.writer) }
+}
+
+/// Why a file's content was not taken.
+enum ReadFailure {
+    Entry(EntryError),
+    Repository(RepositoryError),
+    Cancelled,
+}
+
+impl From<RepositoryError> for ReadFailure {
+    fn from(error: RepositoryError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+impl Worker<'_> {
+    fn flush(&mut self) -> Result<(), RepositoryError> {
+        self.sealer.seal_buffer(&mut self.buffer, self.shared.writer)?;
+        self.shared.queue.flush_done();
+        Ok(())
+    }
+
+    fn seal_chunk(&mut self, task: &ChunkTask) -> Result<(), RepositoryError> {
+        self.sealer.seal_single(BlobType::Data, task.id, &task.bytes, self.shared.writer)
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<Done, RepositoryError> {
+        let mut done = Done { serial: batch.serial, entries: Vec::with_capacity(batch.items.len()), cut_short: false };
+        for item in batch.items {
+            if self.shared.cancel.is_cancelled() {
+                done.cut_short = true;
+                break;
+            }
+            match item {
+                Item::Ready(item) => done.entries.push(*item),
+                Item::Load(mut entry) => match self.shared.view.load(&mut entry) {
+                    Ok(()) => {
+                        self.limit_xattrs(&mut entry);
+                        done.entries.push(TreeEntry { entry, content: Content::None });
+                    }
+                    Err(problem) => self.shared.counters.problem(problem),
+                },
+                Item::Read(entry) => match self.file(entry) {
+                    Ok(item) => done.entries.push(item),
+                    Err(ReadFailure::Entry(problem)) => self.shared.counters.problem(problem),
+                    Err(ReadFailure::Repository(error)) => return Err(error),
+                    Err(ReadFailure::Cancelled) => {
+                        done.cut_short = true;
+                        break;
+                    }
+                },
+            }
+        }
+        Ok(done)
+    }
+
+    fn limit_xattrs(&self, entry: &mut Entry) {
+        let bytes: usize = entry.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
+        if bytes > MAX_XATTR_BYTES {
+            let cause =
+                format!("{bytes} bytes of extended attributes are more than the {MAX_XATTR_BYTES} that are stored");
+            self.shared.counters.problem(EntryError::other(
+                &entry.path,
+                "cannot store the extended attributes of",
+                cause,
+            ));
+            entry.xattrs.clear();
+        }
+    }
+
+    /// Reads a file, again when it changes meanwhile, and in the end as it comes.
+    fn file(&mut self, mut entry: Entry) -> Result<TreeEntry, ReadFailure> {
+        for attempt in 1.. {
+            let mut reader = self.shared.view.open(&mut entry).map_err(ReadFailure::Entry)?;
+            self.limit_xattrs(&mut entry);
+            let expected = stored_bytes(&entry);
+            let is_small = expected <= self.shared.chunker.min_bytes() as u64;
+            let read = if is_small {
+                self.read_small(&mut *reader, &entry, expected)
+            } else {
+                self.read_large(&mut *reader, &entry, expected)
+            };
+            let (content, read_bytes) = read?;
+            let stability = reader
+                .stability()
+                .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
+            let torn = stability == Stability::Changed || read_bytes != expected;
+            if torn && attempt < READ_ATTEMPTS {
+                continue;
+            }
+            if torn {
+                entry.torn = true;
+                clip(&mut entry, read_bytes);
+                let cause = "it changed while it was read, again and again; what was stored may mix two states";
+                self.shared.counters.problem(EntryError::other(&entry.path, "torn copy of", cause));
+            }
+            return Ok(TreeEntry { entry, content });
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn read_small(
+        &mut self,
+        reader: &mut dyn EntryReader,
+        entry: &Entry,
+        expected: u64,
+    ) -> Result<(Content, u64), ReadFailure> {
+        let expected = usize::try_from(expected).expect("small files fit memory");
+        let room = &mut self.buffer.spare(expected)[..expected];
+        let filled = fill(reader, room)
+            .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
+        if filled == 0 {
+            return Ok((Content::None, 0));
+        }
+        self.shared.counters.read(filled as u64);
+        let digest: [u8; 32] = Sha256::digest(&room[..filled]).into();
+        let id = self.shared.hasher.id_of_digest(BlobType::Data, &digest);
+        if self.shared.known.claim(&id) {
+            self.buffer.commit(BlobType::Data, id, filled);
+            self.shared.counters.new_bytes(filled as u64);
+            if self.buffer.bytes() >= BLOCK_TARGET_BYTES || self.buffer.blobs() >= MAX_BLOCK_BLOBS {
+                self.sealer.seal_buffer(&mut self.buffer, self.shared.writer)?;
+            }
+        }
+        Ok((Content::Single { digest }, filled as u64))
+    }
+
+    fn read_large(
+        &mut self,
+        reader: &mut dyn EntryReader,
+        entry: &Entry,
+        expected: u64,
+    ) -> Result<(Content, u64), ReadFailure> {
+        let max = self.shared.chunker.max_bytes();
+        // Room for two chunks: what is left over is moved to the front once for each chunk at most.
+        let mut stream = std::mem::take(&mut self.stream);
+        stream.resize(2 * max, 0);
+        let result = self.cut_stream(reader, entry, expected, &mut stream);
+        self.stream = stream;
+        result
+    }
+
+    fn cut_stream(
+        &mut self,
+        reader: &mut dyn EntryReader,
+        entry: &Entry,
+        expected: u64,
+        stream: &mut [u8],
+    ) -> Result<(Content, u64), ReadFailure> {
+        let max = self.shared.chunker.max_bytes();
+        let mut whole = Sha256::new();
+        let mut chunks = Vec::new();
+        let mut last_digest = [0; 32];
+        let (mut from, mut to, mut read_bytes) = (0, 0, 0u64);
+        let mut at_end = false;
+        loop {
+            if !at_end && to - from < max {
+                stream.copy_within(from..to, 0);
+                (from, to) = (0, to - from);
+                // A file that grows without end is read up to the length it had when it was opened.
+                let left = usize::try_from(expected - read_bytes).unwrap_or(usize::MAX);
+                let room = (stream.len() - to).min(left);
+                let filled = fill(reader, &mut stream[to..to + room])
+                    .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
+                whole.update(&stream[to..to + filled]);
+                to += filled;
+                read_bytes += filled as u64;
+                at_end = filled < room || read_bytes == expected;
+            }
+            if from == to {
+                break;
+            }
+            if self.shared.cancel.is_cancelled() || self.shared.queue.is_stopped() {
+                return Err(ReadFailure::Cancelled);
+            }
+            let chunk = &stream[from..from + self.shared.chunker.cut(&stream[from..to])];
+            last_digest = Sha256::digest(chunk).into();
+            let id = self.shared.hasher.id_of_digest(BlobType::Data, &last_digest);
+            chunks.push(ChunkRef { id, len_bytes: chunk.len() as u64 });
+            from += chunk.len();
+            self.shared.counters.read(chunk.len() as u64);
+            if self.shared.known.claim(&id) {
+                self.shared.counters.new_bytes(chunk.len() as u64);
+                // Others compress while this thread goes on reading; when they are busy, it compresses itself.
+                if let Err(task) = self.shared.queue.offer_chunk(ChunkTask { id, bytes: chunk.to_vec() }) {
+                    self.seal_chunk(&task)?;
+                }
+            }
+            if self.shared.queue.take_flush(&mut self.generation) {
+                self.flush()?;
+            }
+        }
+        let content = match chunks.len() {
+            0 => Content::None,
+            1 => Content::Single { digest: last_digest },
+            _ => Content::List { digest: whole.finalize().into(), list: ChunkList { form: 1, chunks } },
+        };
+        Ok((content, read_bytes))
+    }
+}
+
+/// Reads until the room is full or the content ends.
+fn fill(reader: &mut dyn EntryReader, room: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match reader.read(&mut room[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// How many bytes of content the entry's blobs will hold.
+pub(super) fn stored_bytes(entry: &Entry) -> u64 {
+    match &entry.extents {
+        None => entry.size_bytes,
+        Some(extents) => extents.iter().map(|extent| extent.len_bytes).sum(),
+    }
+}
+
+/// Makes an entry fit what could be read of it.
+fn clip(entry: &mut Entry, read_bytes: u64) {
+    match &mut entry.extents {
+        None => entry.size_bytes = read_bytes,
+        Some(extents) => {
+            let mut left = read_bytes;
+            for extent in extents.iter_mut() {
+                extent.len_bytes = extent.len_bytes.min(left);
+                left -= extent.len_bytes;
+            }
+            extents.retain(|Extent { len_bytes, .. }| *len_bytes > 0);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Writing and reading packs.
+
+pub mod reader;
+pub mod upload;
+pub mod writer;

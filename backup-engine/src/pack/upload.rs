@@ -1,0 +1,173 @@
+//! Stores finished packs in parallel and remembers what is confirmed.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use backup_core::{PutBody, StorageBackend};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::error::RepositoryError;
+use crate::format::ObjectKind;
+use crate::format::index::{IndexSegment, IndexedPack};
+use crate::format::pack::PackTable;
+use crate::id::PackId;
+use crate::layout;
+use crate::store::{ObjectStore, put_immutable};
+
+/// A pack that only has to be stored.
+#[derive(Debug)]
+pub struct FinishedPack {
+    /// Its name.
+    pub id: PackId,
+    /// Data or tree.
+    pub kind: ObjectKind,
+    /// Its bytes.
+    pub body: PutBody,
+    /// What is in it.
+    pub table: PackTable,
+}
+
+/// Uploads packs, a few at once, and writes the index of those that arrived.
+#[derive(Debug)]
+pub struct Uploader {
+    handle: Handle,
+    store: ObjectStore,
+    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_serial: u64,
+    in_flight: BTreeSet<u64>,
+    error: Option<RepositoryError>,
+    /// Confirmed and not yet in any index object.
+    confirmed: Vec<IndexedPack>,
+    confirmed_blobs: usize,
+    stored_bytes: u64,
+    packs: u64,
+}
+
+impl State {
+    /// The first error, once; later callers only hear that the run is over.
+    fn take_error(&mut self) -> Result<(), RepositoryError> {
+        match self.error.take() {
+            Some(error) => {
+                self.error = Some(RepositoryError::Cancelled);
+                Err(error)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Uploader {
+    /// An uploader that stores at most `at_once` packs at the same time; so many are held in memory.
+    pub fn new(handle: Handle, store: ObjectStore, at_once: usize) -> Self {
+        Self { handle, store, permits: Arc::new(Semaphore::new(at_once.max(1))), shared: Arc::default() }
+    }
+
+    /// Stores a pack in the background; waits while too many are on their way.
+    ///
+    /// # Errors
+    /// The first error of any upload so far.
+    pub fn submit(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
+        let permit =
+            self.handle.block_on(Arc::clone(&self.permits).acquire_owned()).map_err(|_| RepositoryError::WorkerDied)?;
+        let serial = {
+            let mut state = self.shared.state();
+            state.take_error()?;
+            let serial = state.next_serial;
+            state.next_serial += 1;
+            state.in_flight.insert(serial);
+            serial
+        };
+        let shared = Arc::clone(&self.shared);
+        let backend = Arc::clone(self.store.backend());
+        self.handle.spawn(async move {
+            let result = store_pack(&*backend, pack).await;
+            let mut state = shared.state();
+            state.in_flight.remove(&serial);
+            match result {
+                Ok(pack) => {
+                    state.stored_bytes += pack.size_bytes;
+                    state.packs += 1;
+                    state.confirmed_blobs += pack.table.blocks.iter().map(|block| block.blobs.len()).sum::<usize>();
+                    state.confirmed.push(pack);
+                }
+                Err(error) => {
+                    state.error.get_or_insert(error);
+                }
+            }
+            drop(state);
+            drop(permit);
+            shared.changed.notify_all();
+        });
+        Ok(())
+    }
+
+    /// Waits until every pack submitted so far is stored; later ones may come meanwhile.
+    ///
+    /// # Errors
+    /// The first error of any upload.
+    pub fn wait(&self) -> Result<(), RepositoryError> {
+        let mut state = self.shared.state();
+        let until = state.next_serial;
+        while state.in_flight.first().is_some_and(|&first| first < until) {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.take_error()
+    }
+
+    /// How many blobs are stored and not yet in any index object.
+    pub fn unindexed_blobs(&self) -> usize {
+        self.shared.state().confirmed_blobs
+    }
+
+    /// Writes an index object for all packs that are confirmed and not yet indexed.
+    pub fn write_index(&self) -> Result<(), RepositoryError> {
+        let mut packs = {
+            let mut state = self.shared.state();
+            state.confirmed_blobs = 0;
+            std::mem::take(&mut state.confirmed)
+        };
+        if packs.is_empty() {
+            return Ok(());
+        }
+        packs.sort_by_key(|pack| pack.id);
+        let segment = IndexSegment { supersedes: Vec::new(), packs };
+        let (_, len_bytes) = self.handle.block_on(self.store.put_record(ObjectKind::Index, &segment.encode()))?;
+        self.shared.state().stored_bytes += len_bytes;
+        Ok(())
+    }
+
+    /// Bytes stored so far.
+    pub fn stored_bytes(&self) -> u64 {
+        self.shared.state().stored_bytes
+    }
+
+    /// Packs stored so far.
+    pub fn packs(&self) -> u64 {
+        self.shared.state().packs
+    }
+}
+
+async fn store_pack(backend: &dyn StorageBackend, pack: FinishedPack) -> Result<IndexedPack, RepositoryError> {
+    let FinishedPack { id, kind, body, table } = pack;
+    let size_bytes = body.len_bytes();
+    put_immutable(backend, &layout::pack(&id), body, Some(*id.as_bytes())).await?;
+    Ok(IndexedPack { id, kind, size_bytes, table })
+}
