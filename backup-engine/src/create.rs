@@ -115,7 +115,7 @@ impl Repository {
         monitor: Arc<dyn Monitor>,
         cancel: CancelToken,
     ) -> Result<CreateReport, CreateError> {
-        let on_drop = CancelOnDrop(Some(cancel.clone()));
+        let on_drop = crate::background::CancelOnDrop::new(&cancel);
         let repository = self.clone();
         let handle = tokio::runtime::Handle::current();
         let run =
@@ -123,22 +123,5 @@ impl Repository {
         let result = run.await.map_err(|_| RepositoryError::WorkerDied)?;
         on_drop.disarm();
         result
-    }
-}
-
-/// Asks a background thread to stop when nobody waits for it any more.
-struct CancelOnDrop(Option<CancelToken>);
-
-impl CancelOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
-            cancel.cancel();
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The repository engine: everything between a source and the objects that a store holds.
 
+mod background;
 pub mod chunker;
 pub mod compress;
 pub mod create;
@@ -11,6 +12,7 @@ pub mod index;
 pub mod layout;
 pub mod pack;
 pub mod repository;
+pub mod restore;
 pub mod snapshots;
 pub mod store;
 pub mod tree;

@@ -1,0 +1,273 @@
+//! What workers do: fetch, verify, write.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use backup_core::{ByteRange, Entry, EntryError, EntryPath, RestoreTarget};
+
+use super::plan::{BlockUses, FileJob, Task, Use, Window};
+use super::run::Outcome;
+use crate::compress::Decompressor;
+use crate::error::RepositoryError;
+use crate::format::BlobType;
+use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES};
+use crate::format::pack::Block;
+use crate::format::tree::ChunkRef;
+use crate::layout;
+use crate::pack::reader::{BlobReader, decode_frame};
+
+/// One thread that restores.
+pub(super) struct Writer<'a> {
+    pub(super) reader: &'a BlobReader,
+    pub(super) target: &'a dyn RestoreTarget,
+    pub(super) outcome: &'a Outcome,
+    pub(super) handle: &'a tokio::runtime::Handle,
+    decompressor: Decompressor,
+    block: Block,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        reader: &'a BlobReader,
+        target: &'a dyn RestoreTarget,
+        outcome: &'a Outcome,
+        handle: &'a tokio::runtime::Handle,
+    ) -> Self {
+        Self { reader, target, outcome, handle, decompressor: Decompressor::new(), block: Block::default() }
+    }
+
+    /// Does one task; problems of files go to the outcome.
+    ///
+    /// # Errors
+    /// What stops the whole restore: storage that can't be reached.
+    pub(super) fn run(&mut self, window: &Window, task: Task) -> Result<(), RepositoryError> {
+        match task {
+            Task::Run(blocks) => self.run_blocks(window, &blocks),
+            Task::Empty(files) => {
+                for file in files {
+                    let job = &window.files[file];
+                    self.finished(
+                        job,
+                        self.target.create_file(&job.entry).and_then(|writer| writer.commit(&job.entry)),
+                    );
+                }
+                Ok(())
+            }
+            Task::Delta { file, existing, chunks } => self.run_delta(&window.files[file], &existing, &chunks),
+            Task::Missing(uses) => {
+                for wanted in uses {
+                    self.fail(&window.files[wanted.file], &RepositoryError::MissingBlob(wanted.id));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn run_blocks(&mut self, window: &Window, blocks: &[BlockUses]) -> Result<(), RepositoryError> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
+        let pack = self.reader.index().pack(first.location.pack).id;
+        let start = u64::from(first.location.offset_bytes);
+        let end =
+            u64::from(last.location.offset_bytes) + u64::from(last.location.sealed_bytes) + FRAME_PREFIX_BYTES as u64;
+        let range = ByteRange::Span { offset_bytes: start, len_bytes: end - start };
+        let fetched = self.reader.envelope(&pack).and_then(|envelope| {
+            let bytes = self.handle.block_on(self.reader.store().backend().get(&layout::pack(&pack), range))?;
+            Ok((envelope, bytes))
+        });
+        let (envelope, bytes) = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) if error.is_damage() => {
+                let uses = blocks.iter().flat_map(|block| &block.uses);
+                return uses
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .try_for_each(|wanted| self.write_other_copy(window, wanted));
+            }
+            Err(error) => return Err(error),
+        };
+        self.outcome.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        for block in blocks {
+            let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
+            let len = block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES;
+            self.run_block(window, block, &envelope, &bytes[from..from + len])?;
+        }
+        Ok(())
+    }
+
+    fn run_block(
+        &mut self,
+        window: &Window,
+        block: &BlockUses,
+        envelope: &Arc<Envelope>,
+        frame: &[u8],
+    ) -> Result<(), RepositoryError> {
+        let mut decoded = std::mem::take(&mut self.block);
+        let is_sound = decode_frame(envelope, frame, &mut self.decompressor, &mut decoded).is_ok();
+        let hasher = self.reader.store().keyring().hasher();
+        let mut result = Ok(());
+        for wanted in &block.uses {
+            let blob = if is_sound { decoded.blob(usize::from(wanted.number)) } else { None };
+            match blob.filter(|blob| hasher.id(BlobType::Data, blob) == wanted.id) {
+                Some(blob) => self.write(&window.files[wanted.file], wanted.content_offset, blob),
+                None => {
+                    result = self.write_other_copy(window, wanted);
+                    if result.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.block = decoded;
+        result
+    }
+
+    /// Writes a blob whose first copy is damaged from any other, or fails its file.
+    fn write_other_copy(&self, window: &Window, wanted: &Use) -> Result<(), RepositoryError> {
+        let job = &window.files[wanted.file];
+        match self.reader.read(BlobType::Data, &wanted.id) {
+            Ok(blob) => self.write(job, wanted.content_offset, &blob),
+            Err(error) if error.is_damage() => self.fail(job, &error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Writes a verified blob to its place and commits the file when it was the last.
+    fn write(&self, job: &FileJob, content_offset: u64, blob: &[u8]) {
+        if let Err(problem) = self.try_write(job, content_offset, blob) {
+            self.problem_once(job, problem);
+        }
+        self.count_down(job);
+    }
+
+    fn try_write(&self, job: &FileJob, content_offset: u64, blob: &[u8]) -> Result<(), EntryError> {
+        if job.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if job.chunks == 1 {
+            // Most files: no other thread has anything to do with it.
+            let writer = self.target.create_file(&job.entry)?;
+            write_content(&*writer, &job.entry, content_offset, blob)?;
+            *job.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+            return Ok(());
+        }
+        {
+            let writer = job.writer.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(writer) = &*writer {
+                return write_content(&**writer, &job.entry, content_offset, blob);
+            }
+        }
+        {
+            let mut writer = job.writer.write().unwrap_or_else(PoisonError::into_inner);
+            if writer.is_none() {
+                *writer = Some(self.target.create_file(&job.entry)?);
+            }
+        }
+        let writer = job.writer.read().unwrap_or_else(PoisonError::into_inner);
+        match &*writer {
+            Some(writer) => write_content(&**writer, &job.entry, content_offset, blob),
+            None => Ok(()),
+        }
+    }
+
+    fn count_down(&self, job: &FileJob) {
+        if job.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let writer = job.writer.write().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(writer) = writer
+                && !job.failed.load(Ordering::Acquire)
+            {
+                self.finished(job, writer.commit(&job.entry));
+            }
+        }
+    }
+
+    fn finished(&self, job: &FileJob, committed: Result<(), EntryError>) {
+        match committed {
+            Ok(()) => {
+                self.outcome.restored_files.fetch_add(1, Ordering::Relaxed);
+                self.outcome.restored_bytes.fetch_add(job.entry.size_bytes, Ordering::Relaxed);
+            }
+            Err(problem) => self.problem_once(job, problem),
+        }
+    }
+
+    fn problem_once(&self, job: &FileJob, problem: EntryError) {
+        if !job.failed.swap(true, Ordering::AcqRel) {
+            self.outcome.problem(problem);
+        }
+    }
+
+    fn fail(&self, job: &FileJob, error: &RepositoryError) {
+        self.problem_once(job, EntryError::other(&job.entry.path, "cannot restore", chain(error)));
+        self.count_down(job);
+    }
+
+    fn run_delta(&self, job: &FileJob, existing: &EntryPath, chunks: &[ChunkRef]) -> Result<(), RepositoryError> {
+        let hasher = self.reader.store().keyring().hasher();
+        let local = self.target.open_existing(existing).ok();
+        let mut buffer = Vec::new();
+        let mut offset = 0;
+        for chunk in chunks {
+            let content_offset = offset;
+            offset += chunk.len_bytes;
+            let matches = local.as_ref().is_some_and(|local| {
+                buffer.resize(usize::try_from(chunk.len_bytes).unwrap_or(0), 0);
+                matches!(local.read_at(content_offset, &mut buffer), Ok(n) if n == buffer.len())
+                    && hasher.id(BlobType::Data, &buffer) == chunk.id
+            });
+            if matches {
+                self.write(job, content_offset, &buffer);
+                continue;
+            }
+            match self.reader.read(BlobType::Data, &chunk.id) {
+                Ok(blob) => {
+                    self.outcome.read_bytes.fetch_add(blob.len() as u64, Ordering::Relaxed);
+                    self.write(job, content_offset, &blob);
+                }
+                Err(error) if error.is_damage() => self.fail(job, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Writes a part of the content where the entry's extents put it.
+fn write_content(
+    writer: &dyn backup_core::EntryWriter,
+    entry: &Entry,
+    content_offset: u64,
+    blob: &[u8],
+) -> Result<(), EntryError> {
+    let failed = |error: std::io::Error| EntryError::io(&entry.path, "cannot write", &error);
+    let Some(extents) = &entry.extents else {
+        return writer.write_at(content_offset, blob).map_err(failed);
+    };
+    let (mut skipped, mut rest) = (0u64, blob);
+    for extent in extents {
+        if rest.is_empty() {
+            break;
+        }
+        let within = (content_offset + (blob.len() - rest.len()) as u64) - skipped;
+        if within < extent.len_bytes {
+            let len = usize::try_from(extent.len_bytes - within).unwrap_or(usize::MAX).min(rest.len());
+            writer.write_at(extent.offset_bytes + within, &rest[..len]).map_err(failed)?;
+            rest = &rest[len..];
+        }
+        skipped += extent.len_bytes;
+    }
+    Ok(())
+}
