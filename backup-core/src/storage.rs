@@ -5,6 +5,8 @@
 //! repository format needs no more.
 
 pub mod error;
+pub mod layer;
+pub mod memory;
 
 use std::fmt;
 use std::time::Duration;

@@ -60,7 +60,7 @@ impl RepositoryError {
         }
     }
 
-    /// Whether an object or blob is damaged or missing, as opposed to storage that can't be reached.
+    /// Whether an object or blob is damaged, missing or unreadable, as opposed to storage that can't be reached.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::MissingBlob(_) | Self::UnreadableBlob { .. } => true,
@@ -69,6 +69,8 @@ impl RepositoryError {
                 backup_core::StorageErrorKind::NotFound
                     | backup_core::StorageErrorKind::RangeNotSatisfiable
                     | backup_core::StorageErrorKind::Integrity
+                    // What a disk says about a sector that it can't read any more.
+                    | backup_core::StorageErrorKind::Other
             ),
             Self::NewerVersion { .. } | Self::FailedVerification | Self::Cancelled | Self::WorkerDied => false,
         }

@@ -13,6 +13,9 @@ pub mod slot;
 pub mod tree;
 pub mod wire;
 
+#[cfg(test)]
+mod vectors;
+
 /// The version that this code reads and writes.
 pub const FORMAT_VERSION: u8 = 1;
 

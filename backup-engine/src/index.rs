@@ -1,6 +1,8 @@
 //! Where blobs are: look-up by the first half of an id.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use crate::format::ObjectKind;
 use crate::format::index::IndexedPack;
@@ -17,6 +19,13 @@ pub struct BlobLocation {
     pub sealed_bytes: u32,
     /// The blob's place in the block.
     pub number: u16,
+}
+
+impl BlobLocation {
+    /// The damage that a block that can't be read is.
+    pub fn damage(&self) -> Damage {
+        Damage { pack: self.pack, offset_bytes: Some(self.offset_bytes) }
+    }
 }
 
 /// A pack that the index names.
@@ -40,26 +49,37 @@ struct Record {
 #[derive(Debug, Default)]
 pub struct BlobIndex {
     packs: Vec<PackInfo>,
+    numbers: HashMap<PackId, u32>,
     records: Vec<Record>,
-    /// Blocks known to be damaged: pack and frame offset, or the whole pack.
-    damaged: HashSet<(u32, Option<u32>)>,
+    /// What is known to be damaged. Readers add what they meet, so it changes while the index is shared.
+    damaged: RwLock<HashSet<Damage>>,
+    /// Whether there is any, so that look-ups needn't take the lock where there is none.
+    any_damaged: AtomicBool,
+}
+
+/// A block, or a whole pack, that can't be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Damage {
+    /// Which pack, by its number in the index.
+    pub pack: u32,
+    /// Where the block's frame begins; `None` for the whole pack.
+    pub offset_bytes: Option<u32>,
 }
 
 /// Collects packs for an index.
 #[derive(Debug, Default)]
 pub struct BlobIndexBuilder {
     index: BlobIndex,
-    seen: HashMap<PackId, u32>,
 }
 
 impl BlobIndexBuilder {
     /// Adds a pack; one that was added before is ignored.
     pub fn add(&mut self, pack: &IndexedPack) {
         let number = u32::try_from(self.index.packs.len()).expect("a repository has less than 2^32 packs");
-        if self.seen.contains_key(&pack.id) {
+        if self.index.numbers.contains_key(&pack.id) {
             return;
         }
-        self.seen.insert(pack.id, number);
+        self.index.numbers.insert(pack.id, number);
         self.index.packs.push(PackInfo { id: pack.id, kind: pack.kind, size_bytes: pack.size_bytes });
         for block in &pack.table.blocks {
             for (nth, blob) in block.blobs.iter().enumerate() {
@@ -104,18 +124,23 @@ impl BlobIndex {
         &self.packs[number as usize]
     }
 
+    /// The number of a pack, if the index names it.
+    pub fn number_of(&self, pack: &PackId) -> Option<u32> {
+        self.numbers.get(pack).copied()
+    }
+
     /// Every known copy of a blob, sound ones first.
     pub fn locations(&self, id: &BlobId) -> Vec<BlobLocation> {
         let mut found: Vec<_> = self.copies(id.prefix()).map(|record| record.location).collect();
-        if found.len() > 1 && !self.damaged.is_empty() {
-            found.sort_by_key(|location| self.is_damaged(location));
+        if found.len() > 1 && self.any_damaged.load(Ordering::Acquire) {
+            found.sort_by_cached_key(|location| self.damage_at(location).is_some());
         }
         found
     }
 
     /// The first copy of a blob that is not known to be damaged.
     pub fn find(&self, id: &BlobId) -> Option<BlobLocation> {
-        self.copies(id.prefix()).map(|record| record.location).find(|location| !self.is_damaged(location))
+        self.copies(id.prefix()).map(|record| record.location).find(|location| self.damage_at(location).is_none())
     }
 
     /// Whether a copy is there that is not known to be damaged.
@@ -123,19 +148,39 @@ impl BlobIndex {
         self.find(id).is_some()
     }
 
-    /// Notes that a block, or a whole pack, can't be relied on, so that the next run stores its blobs again.
-    pub fn mark_damaged(&mut self, pack: &PackId, offset_bytes: Option<u32>) {
-        for (number, info) in (0u32..).zip(&self.packs) {
-            if info.id == *pack {
-                self.damaged.insert((number, offset_bytes));
-            }
+    /// Notes that a block, or a whole pack, can't be relied on, so that its blobs count as absent and are stored again.
+    ///
+    /// Does nothing for packs that the index doesn't name.
+    pub fn mark_damaged(&self, pack: &PackId, offset_bytes: Option<u32>) {
+        if let Some(pack) = self.number_of(pack) {
+            self.mark(Damage { pack, offset_bytes });
         }
     }
 
-    fn is_damaged(&self, location: &BlobLocation) -> bool {
-        !self.damaged.is_empty()
-            && (self.damaged.contains(&(location.pack, None))
-                || self.damaged.contains(&(location.pack, Some(location.offset_bytes))))
+    /// The same for a pack by its number.
+    pub fn mark(&self, damage: Damage) {
+        self.damaged.write().unwrap_or_else(PoisonError::into_inner).insert(damage);
+        self.any_damaged.store(true, Ordering::Release);
+    }
+
+    /// What is marked as damaged, in order.
+    pub fn damage(&self) -> Vec<Damage> {
+        let mut damage: Vec<_> =
+            self.damaged.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        damage.sort();
+        damage
+    }
+
+    /// What is marked that makes a copy of a blob unreliable.
+    pub fn damage_at(&self, location: &BlobLocation) -> Option<Damage> {
+        if !self.any_damaged.load(Ordering::Acquire) {
+            return None;
+        }
+        let damaged = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        [None, Some(location.offset_bytes)]
+            .into_iter()
+            .map(|offset_bytes| Damage { pack: location.pack, offset_bytes })
+            .find(|damage| damaged.contains(damage))
     }
 
     /// All blobs of all blocks, for going over everything: prefix and location in look-up order.
@@ -209,7 +254,7 @@ mod tests {
         let mut builder = BlobIndexBuilder::default();
         builder.add(&pack(1, 0..10));
         builder.add(&pack(2, 5..15));
-        let mut index = builder.finish();
+        let index = builder.finish();
         index.mark_damaged(&PackId::from_bytes([1; 32]), None);
         assert!(!index.contains(&id(3)));
         assert_eq!(index.find(&id(7)).unwrap().pack, 1);

@@ -45,6 +45,11 @@ pub fn pack_of(key: &ObjectKey) -> Option<PackId> {
     (folder == id.get(..2)?).then(|| id.parse().ok()).flatten()
 }
 
+/// The folder of the collector.
+pub fn collector() -> KeyPrefix {
+    prefix("gc/")
+}
+
 /// The folder of sessions.
 pub fn sessions() -> KeyPrefix {
     prefix("sessions/")

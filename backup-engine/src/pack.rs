@@ -1,5 +1,6 @@
 //! Writing and reading packs.
 
 pub mod reader;
+pub mod table;
 pub mod upload;
 pub mod writer;

@@ -4,6 +4,7 @@ pub mod init;
 pub mod keys;
 pub mod open;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use backup_core::{Clock, StorageBackend};
@@ -13,7 +14,6 @@ use crate::crypto::Keyring;
 use crate::error::RepositoryError;
 use crate::format::config::RepositoryConfig;
 use crate::format::index::IndexSegment;
-use crate::format::record::VerifyRecord;
 use crate::format::{ObjectKind, malformed};
 use crate::id::ObjectId;
 use crate::index::{BlobIndex, BlobIndexBuilder};
@@ -69,32 +69,35 @@ impl Repository {
     /// # Errors
     /// What the storage says. Damaged index objects don't fail: they are in the result.
     pub async fn load_index(&self) -> Result<LoadedIndex, RepositoryError> {
+        let segments = self.load_segments().await?;
+        let mut builder = BlobIndexBuilder::default();
+        segments.live().for_each(|segment| segment.packs.iter().for_each(|pack| builder.add(pack)));
+        Ok(LoadedIndex { index: builder.finish(), objects: segments.sound.len(), damaged: segments.damaged })
+    }
+
+    /// Reads all index objects.
+    pub(crate) async fn load_segments(&self) -> Result<Segments, RepositoryError> {
         use futures::StreamExt;
         /// Index objects fetched at once: enough to hide latency, few enough to hold in memory.
         const FETCHES: usize = 8;
         let listed = self.store.list_records(ObjectKind::Index).await?;
-        let mut segments = Vec::with_capacity(listed.len());
-        let mut damaged = Vec::new();
+        let mut segments = Segments { sound: Vec::with_capacity(listed.len()), ..Segments::default() };
         let mut fetches =
             futures::stream::iter(listed.into_iter().map(|(id, _)| async move { (id, self.get_segment(&id).await) }))
                 .buffered(FETCHES);
         while let Some((id, segment)) = fetches.next().await {
             match segment {
-                Ok(segment) => segments.push((id, segment)),
-                Err(error) if error.is_damage() => damaged.push((id, error)),
+                Ok(segment) => segments.sound.push((id, segment)),
+                Err(error) if error.is_damage() => segments.damaged.push((id, error)),
                 Err(error) => return Err(error),
             }
         }
         drop(fetches);
-        let superseded: std::collections::HashSet<_> =
-            segments.iter().flat_map(|(_, segment)| segment.supersedes.iter().copied()).collect();
-        let mut builder = BlobIndexBuilder::default();
-        for (id, segment) in &segments {
-            if !superseded.contains(id) {
-                segment.packs.iter().for_each(|pack| builder.add(pack));
-            }
-        }
-        Ok(LoadedIndex { index: builder.finish(), objects: segments.len(), damaged })
+        segments.superseded =
+            segments.sound.iter().flat_map(|(_, segment)| segment.supersedes.iter().copied()).collect();
+        // What was replaced is not missed.
+        segments.damaged.retain(|(id, _)| !segments.superseded.contains(id));
+        Ok(segments)
     }
 
     async fn get_segment(&self, id: &ObjectId) -> Result<IndexSegment, RepositoryError> {
@@ -102,24 +105,23 @@ impl Repository {
         IndexSegment::decode(&payload)
             .map_err(|error| RepositoryError::format(&layout::record(ObjectKind::Index, id), error))
     }
+}
 
-    /// What earlier checks found damaged, as keys of packs, optionally followed by `#` and the offset of a block.
-    pub async fn known_damage(&self) -> Result<Vec<String>, RepositoryError> {
-        let mut damaged = Vec::new();
-        for (id, _) in self.store.list_records(ObjectKind::Verify).await? {
-            // A record that can't be read says nothing; the next check writes a new one.
-            match self.store.get_record(ObjectKind::Verify, &id).await {
-                Ok(payload) => {
-                    let record: Result<VerifyRecord, _> = serde_json::from_slice(&payload);
-                    damaged.extend(record.map(|record| record.damaged).unwrap_or_default());
-                }
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        damaged.sort();
-        damaged.dedup();
-        Ok(damaged)
+/// The index objects as they could be read.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    /// Those that are readable, in id order.
+    pub(crate) sound: Vec<(ObjectId, IndexSegment)>,
+    /// Those that are damaged and not replaced.
+    pub(crate) damaged: Vec<(ObjectId, RepositoryError)>,
+    /// Those that others replace.
+    pub(crate) superseded: HashSet<ObjectId>,
+}
+
+impl Segments {
+    /// The readable ones that no other replaces: the index is their union.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &IndexSegment> {
+        self.sound.iter().filter(|(id, _)| !self.superseded.contains(id)).map(|(_, segment)| segment)
     }
 }
 

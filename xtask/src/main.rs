@@ -1,1 +1,51 @@
-fn main() {}
+//! The project's own commands, started as `cargo xtask COMMAND`.
+//!
+//! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `bench`
+//! makes public data sets and measures this project beside restic, rustic and borg.
+#![expect(clippy::print_stdout, reason = "a command line program: its output is the point")]
+#![expect(clippy::disallowed_methods, reason = "a command line program: it may read the environment and the clock")]
+
+mod bench;
+mod layers;
+mod process;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the tests need, then run every check and every test.
+    Test(test::Options),
+    /// Prove the dependency rule between the workspace's crates.
+    Layers,
+    /// Check file lengths, paths named in documents, numbering of decisions and the like.
+    Tidy,
+    /// Measure this project beside the peers that are installed, on data sets made from this machine's public files.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Layers => layers::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -126,6 +126,8 @@ pub(super) fn find_interrupted(
             Ok(payload) => serde_json::from_slice::<SessionRecord>(&payload).ok(),
             Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => None,
             Err(error) if error.is_damage() => None,
+            // Sessions are not named by their hash, so that this may be a flipped bit; nothing depends on them.
+            Err(RepositoryError::NewerVersion { .. }) => None,
             Err(error) => return Err(error),
         };
         if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {

@@ -120,7 +120,7 @@ pub(super) fn run(
     let record: SourceRecord = source.describe().into();
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
     let interrupted = find_interrupted(repository, handle, &options.host, &record)?;
-    let base = read_base(repository, handle, options, &record)?;
+    let base = read_base(repository, handle, options, &record, !interrupted.is_empty())?;
     let view = source.begin(&SourceContext { clock, cancel })?;
     let mut session = Session::begin(repository, handle, &options.host, &record)?;
 
@@ -189,9 +189,17 @@ fn read_base(
     handle: &Handle,
     options: &CreateOptions,
     source: &SourceRecord,
+    is_resumed: bool,
 ) -> Result<Base, RepositoryError> {
-    let mut index = handle.block_on(repository.load_index())?.index;
-    mark_known_damage(repository, handle, &mut index)?;
+    let mut loaded = handle.block_on(repository.load_index())?;
+    // Packs that an interrupted run stored last, or that only a damaged index object named, need not be stored again.
+    if (is_resumed || !loaded.damaged.is_empty() || loaded.objects == 0)
+        && handle.block_on(repository.adopt_orphans(&loaded))?.packs > 0
+    {
+        loaded = handle.block_on(repository.load_index())?;
+    }
+    let index = loaded.index;
+    mark_known_damage(repository, handle, &index)?;
     let reader = Arc::new(BlobReader::new(handle.clone(), repository.store().clone(), Arc::new(index)));
     let snapshots = handle.block_on(repository.list_snapshots())?.snapshots;
     let parent = snapshots
@@ -204,7 +212,7 @@ fn read_base(
 /// Treats what is known to be lost as absent, so that this run stores it again.
 ///
 /// Packs are listed where that is cheap; damage inside packs is known from the records of earlier checks.
-fn mark_known_damage(repository: &Repository, handle: &Handle, index: &mut BlobIndex) -> Result<(), RepositoryError> {
+fn mark_known_damage(repository: &Repository, handle: &Handle, index: &BlobIndex) -> Result<(), RepositoryError> {
     /// Above this many packs, a listing takes long enough to leave it to `check`.
     const MAX_LISTED_PACKS: usize = 20_000;
     for damaged in handle.block_on(repository.known_damage())? {

@@ -213,7 +213,18 @@ pub fn get_payload(decompressor: &mut Decompressor, bytes: &[u8]) -> Result<Vec<
 
 /// A whole object of one frame around a payload.
 pub fn seal_record(keyring: &Keyring, kind: ObjectKind, compressor: &mut Compressor, payload: &[u8]) -> Vec<u8> {
-    let envelope = Envelope::create(keyring, kind);
+    seal_record_with_salt(keyring, kind, compressor, payload, &random())
+}
+
+/// The same with a given salt, which must never be used twice; for test vectors.
+pub fn seal_record_with_salt(
+    keyring: &Keyring,
+    kind: ObjectKind,
+    compressor: &mut Compressor,
+    payload: &[u8],
+    salt: &[u8; 32],
+) -> Vec<u8> {
+    let envelope = Envelope::create_with_salt(keyring, kind, salt);
     let mut object = envelope.header().to_vec();
     let at = Envelope::begin_frame(&mut object);
     put_payload(compressor, payload, &mut object);

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BlobId, SnapshotId};
+use crate::id::{BlobId, ObjectId, SnapshotId};
 
 /// The root of a tree of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ pub struct SessionRecord {
 pub struct VerifyRecord {
     /// When, RFC 3339.
     pub at: String,
-    /// Which level.
+    /// Which level: `structure`, `objects` or `data`.
     pub level: String,
     /// Which part of how many, where it was not everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,9 +192,12 @@ pub struct VerifyRecord {
     pub packs: u64,
     /// Bytes verified.
     pub bytes: u64,
-    /// Objects found damaged.
+    /// Packs found damaged: their keys, or a key, `#` and the offset of a block's frame.
     #[serde(default)]
     pub damaged: Vec<String>,
+    /// Earlier records whose damage this check looked at again, as far as it went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<ObjectId>,
 }
 
 #[cfg(test)]

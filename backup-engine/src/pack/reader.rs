@@ -10,9 +10,9 @@ use crate::compress::Decompressor;
 use crate::error::RepositoryError;
 use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole, HEADER_BYTES};
 use crate::format::pack::Block;
-use crate::format::{BlobType, FormatError};
+use crate::format::{BlobType, FormatError, ObjectKind};
 use crate::id::{BlobId, PackId};
-use crate::index::{BlobIndex, BlobLocation};
+use crate::index::{BlobIndex, BlobLocation, Damage};
 use crate::layout;
 use crate::store::ObjectStore;
 
@@ -75,8 +75,19 @@ impl BlobReader {
         let key = || layout::pack(&self.index.pack(location.pack).id);
         match block.blob(usize::from(location.number)) {
             Some(blob) if self.store.keyring().hasher().id(blob_type, blob) == *id => Ok(blob.to_vec()),
-            Some(_) | None => Err(RepositoryError::format(&key(), FormatError::WrongContent)),
+            Some(_) | None => {
+                self.index.mark(location.damage());
+                Err(RepositoryError::format(&key(), FormatError::WrongContent))
+            }
         }
+    }
+
+    /// Marks what turned out to be damaged, so that whoever shares the index stores its blobs again rather than rely on them.
+    fn marking<T>(&self, damage: Damage, read: Result<T, RepositoryError>) -> Result<T, RepositoryError> {
+        if read.as_ref().is_err_and(RepositoryError::is_damage) {
+            self.index.mark(damage);
+        }
+        read
     }
 
     fn block(&self, location: BlobLocation) -> Result<Arc<Block>, RepositoryError> {
@@ -115,8 +126,11 @@ impl BlobReader {
             offset_bytes: u64::from(location.offset_bytes),
             len_bytes: u64::from(location.sealed_bytes) + FRAME_PREFIX_BYTES as u64,
         };
-        let frame = self.handle.block_on(self.store.backend().get(&key, range))?;
-        decode_frame(&envelope, &frame, decompressor, block).map_err(|error| RepositoryError::format(&key, error))
+        let frame = self.handle.block_on(self.store.backend().get(&key, range)).map_err(RepositoryError::from);
+        let decoded = frame.and_then(|frame| {
+            decode_frame(&envelope, &frame, decompressor, block).map_err(|error| RepositoryError::format(&key, error))
+        });
+        self.marking(location.damage(), decoded)
     }
 
     /// The opened header of a pack.
@@ -127,20 +141,28 @@ impl BlobReader {
                 return Ok(Arc::clone(envelope));
             }
         }
-        let kind = self.index.packs().iter().find(|info| info.id == *pack).map(|info| info.kind);
-        let key = layout::pack(pack);
-        let range = ByteRange::Span { offset_bytes: 0, len_bytes: HEADER_BYTES as u64 };
-        let header = self.handle.block_on(self.store.backend().get(&key, range))?;
-        let kind = kind.unwrap_or(crate::format::ObjectKind::DataPack);
-        let envelope = Envelope::open(self.store.keyring(), kind, &header)
-            .map_err(|error| RepositoryError::format(&key, error))?;
-        let envelope = Arc::new(envelope);
+        let number = self.index.number_of(pack);
+        let kind = number.map_or(ObjectKind::DataPack, |number| self.index.pack(number).kind);
+        let opened = self.open_envelope(pack, kind);
+        let envelope = Arc::new(match number {
+            Some(pack) => self.marking(Damage { pack, offset_bytes: None }, opened)?,
+            None => opened?,
+        });
         let mut envelopes = self.envelopes.lock().unwrap_or_else(PoisonError::into_inner);
         if envelopes.len() >= ENVELOPE_CACHE {
             envelopes.pop_front();
         }
         envelopes.push_back((*pack, Arc::clone(&envelope)));
         Ok(envelope)
+    }
+
+    fn open_envelope(&self, pack: &PackId, kind: ObjectKind) -> Result<Envelope, RepositoryError> {
+        let key = layout::pack(pack);
+        let range = ByteRange::Span { offset_bytes: 0, len_bytes: HEADER_BYTES as u64 };
+        let header = self.handle.block_on(self.store.backend().get(&key, range))?;
+        // A pack of a newer version can't be in a repository of this one: a byte that says so is damaged.
+        Envelope::open(self.store.keyring(), kind, &header)
+            .map_err(|source| RepositoryError::Damaged { key, source })
     }
 }
 

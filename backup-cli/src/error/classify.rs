@@ -1,0 +1,118 @@
+//! Which exit code an error of the libraries stands for.
+
+use std::error::Error as StdError;
+
+use backup_core::{SourceError, StorageError, StorageErrorKind};
+use backup_engine::create::CreateError;
+use backup_engine::error::RepositoryError;
+use backup_engine::repository::{InitError, OpenError};
+use backup_engine::snapshots::FindSnapshotError;
+
+use crate::exit_code::Exit;
+
+/// The code of the first error in the chain that stands for one.
+pub(super) fn exit_of(error: &(dyn StdError + 'static)) -> Exit {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(exit) = own_exit(error) {
+            return exit;
+        }
+        next = error.source();
+    }
+    Exit::Failed
+}
+
+/// What an error stands for by itself; `None` leaves the decision to its cause.
+fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
+    if let Some(error) = error.downcast_ref::<StorageError>() {
+        return storage(error);
+    }
+    if let Some(error) = error.downcast_ref::<RepositoryError>() {
+        return repository(error);
+    }
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return match error {
+            OpenError::NotFound | OpenError::NotARepository(_) => Some(Exit::NoRepository),
+            OpenError::WrongKey { .. } => Some(Exit::WrongKey),
+            OpenError::KeysLost(_) => Some(Exit::Corrupt),
+            OpenError::NewerVersion(_) => Some(Exit::Failed),
+            OpenError::Repository(error) => repository(error),
+            _ => None,
+        };
+    }
+    if let Some(InitError::Repository(error)) = error.downcast_ref::<InitError>() {
+        return repository(error);
+    }
+    if let Some(error) = error.downcast_ref::<CreateError>() {
+        return match error {
+            CreateError::Cancelled { .. } => Some(Exit::Interrupted),
+            CreateError::Source(error) => source(error),
+            CreateError::Repository(error) => repository(error),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<SourceError>() {
+        return source(error);
+    }
+    if let Some(FindSnapshotError::Damaged { .. }) = error.downcast_ref::<FindSnapshotError>() {
+        return Some(Exit::Corrupt);
+    }
+    let io = error.downcast_ref::<std::io::Error>()?;
+    (io.kind() == std::io::ErrorKind::StorageFull).then_some(Exit::NoSpace)
+}
+
+fn source(error: &SourceError) -> Option<Exit> {
+    match error {
+        SourceError::Cancelled => Some(Exit::Interrupted),
+        SourceError::Config(_) => Some(Exit::Usage),
+        _ => None,
+    }
+}
+
+fn repository(error: &RepositoryError) -> Option<Exit> {
+    match error {
+        RepositoryError::Cancelled => Some(Exit::Interrupted),
+        RepositoryError::NewerVersion { .. } => Some(Exit::Failed),
+        RepositoryError::Storage(error) => storage(error),
+        // Storage that can't be reached hides behind a blob that can't be read.
+        RepositoryError::UnreadableBlob { source, .. } => repository(source).or(Some(Exit::Corrupt)),
+        error if error.is_damage() => Some(Exit::Corrupt),
+        _ => None,
+    }
+}
+
+fn storage(error: &StorageError) -> Option<Exit> {
+    match error.kind() {
+        StorageErrorKind::Unauthenticated => Some(Exit::CredentialsExpired),
+        StorageErrorKind::HostKeyMismatch
+        | StorageErrorKind::RateLimited
+        | StorageErrorKind::Unavailable
+        | StorageErrorKind::Timeout => Some(Exit::Unreachable),
+        StorageErrorKind::QuotaExceeded => Some(Exit::NoSpace),
+        // The engine asks only for objects that should be there.
+        StorageErrorKind::NotFound | StorageErrorKind::RangeNotSatisfiable | StorageErrorKind::Integrity => {
+            Some(Exit::Corrupt)
+        }
+        StorageErrorKind::Cancelled => Some(Exit::Interrupted),
+        _ => None,
+    }
+}
+
+/// What can be done about a failure of this kind, whatever the command.
+pub(super) fn hint_of(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::NoSpace => Some("make room and run the same command again: what was stored is kept and used"),
+        Exit::Unreachable => Some("run the same command again later: what was stored is kept and used"),
+        Exit::CredentialsExpired => Some("give the store new credentials"),
+        Exit::Corrupt => Some("`backup check --read-data` says what is damaged and which files it hurts"),
+        Exit::Interrupted => Some("run the same command again: it goes on from what was finished"),
+        Exit::Done
+        | Exit::Failed
+        | Exit::Usage
+        | Exit::Incomplete
+        | Exit::VerificationFailed
+        | Exit::NoRepository
+        | Exit::Held
+        | Exit::WrongKey => None,
+    }
+}

@@ -1,0 +1,66 @@
+//! The plug-ins of this binary. The only module that names concrete ones.
+
+use std::path::PathBuf;
+
+use backup_core::{Snapshotter, SourceError};
+
+// A crate that nothing names is not linked, and its plug-ins would not be found.
+#[cfg(feature = "local")]
+extern crate backup_backend_local as _;
+
+/// What `create PATH…` captures.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PathsOptions {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) templates: Vec<String>,
+    pub(crate) exclude_caches: bool,
+    pub(crate) one_file_system: bool,
+    pub(crate) max_file_bytes: Option<u64>,
+}
+
+/// The type of source that paths on the command line are.
+pub(crate) const PATHS_KIND: &str = "files";
+
+/// A source of paths. Paths come here as they were typed: a configuration could not hold those that are no text.
+///
+/// # Errors
+/// What is wrong with patterns or templates.
+#[cfg(feature = "files")]
+pub(crate) fn paths_source(options: PathsOptions) -> Result<Box<dyn Snapshotter>, SourceError> {
+    use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
+    let mut files = FilesOptions::new(options.paths);
+    for name in &options.templates {
+        files.exclude.extend(template_patterns(name)?);
+    }
+    files.include = options.include;
+    files.exclude.extend(options.exclude);
+    files.exclude_caches = options.exclude_caches;
+    files.one_file_system = options.one_file_system;
+    files.max_file_bytes = options.max_file_bytes;
+    Ok(Box::new(FilesSnapshotter::new(files)?))
+}
+
+#[cfg(feature = "files")]
+fn template_patterns(name: &str) -> Result<Vec<String>, SourceError> {
+    use backup_snapshotter_files::{template, templates};
+    match template(name) {
+        Some(template) => Ok(template.patterns.iter().map(|pattern| (*pattern).to_owned()).collect()),
+        None => {
+            let known: Vec<&str> = templates().iter().map(|template| template.name).collect();
+            let hint = crate::error::did_you_mean(name, known.iter().copied())
+                .unwrap_or_else(|| format!("known are {}", known.join(", ")));
+            Err(SourceError::Config(format!("there is no template `{name}` ({hint})")))
+        }
+    }
+}
+
+/// Says that this binary can't.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "files"))]
+pub(crate) fn paths_source(_: PathsOptions) -> Result<Box<dyn Snapshotter>, SourceError> {
+    Err(SourceError::Config("this program was built without the feature `files`".to_owned()))
+}

@@ -1,0 +1,15 @@
+//! Decorators: each wraps a store, adds one thing and is itself a store.
+//!
+//! Backends do the bare operation; everything around it is composed from these. From the inside out a remote store
+//! wears: metrics (what the store really does), limit, idle timeout, throttle, retry, prefix. Retry stands outside
+//! limit and timeout, so that waiting for the next attempt holds no slot and a timed-out attempt is repeated.
+
+mod around;
+pub mod fault;
+mod metrics;
+mod retry;
+
+pub use around::{Around, Call, Layered, Reply};
+pub use fault::{FaultBackend, FaultKind, FaultRule, OperationRecord, Outcome};
+pub use metrics::{Latency, Metrics, OperationMetrics};
+pub use retry::{Retry, RetryPolicy};

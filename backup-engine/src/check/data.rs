@@ -1,0 +1,428 @@
+//! Reads packs and verifies their bytes: one pass over each serves the object's hash and its blocks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backup_core::{ByteRange, CancelToken, Event, Monitor, Phase, Work as Amount};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::queue::{BlockTask, FetchedPack, OpenPack, Queue, Work};
+use super::{CheckError, findings::WRONG_HASH};
+use crate::compress::Decompressor;
+use crate::crypto::{BlobHasher, sha256};
+use crate::error::RepositoryError;
+use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole, HEADER_BYTES};
+use crate::format::pack::{Block, PackTable};
+use crate::format::{BlobType, FormatError, ObjectKind, malformed};
+use crate::id::{BlobPrefix, PackId};
+use crate::index::{BlobIndex, Damage};
+use crate::layout;
+use crate::pack::table::read_footer;
+use crate::store::ObjectStore;
+
+/// Memory for packs that were fetched and are not done: three of the usual size, or one of the largest.
+const ROOM_BYTES: u64 = 56 << 20;
+
+/// Room is given out in pieces of this size.
+const ROOM_UNIT_BYTES: u64 = 64 << 10;
+
+/// Packs that are being fetched at once: small ones would else wait for each other's latency.
+const FETCHES: usize = 8;
+
+/// Progress is reported at most so often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// A pack to be read.
+#[derive(Debug, Clone)]
+pub(super) struct PackTask {
+    pub(super) id: PackId,
+    /// Its number in the index; `None` for packs that the index doesn't name.
+    pub(super) number: Option<u32>,
+    /// Its size as it is listed.
+    pub(super) stored_bytes: u64,
+    /// Whether the blocks are looked at though the hash is right.
+    pub(super) blocks: bool,
+}
+
+impl PackTask {
+    /// A read that never takes more memory than the index says the pack has.
+    fn range(&self, index: &BlobIndex) -> (ByteRange, u64) {
+        match self.number.map(|number| index.pack(number).size_bytes) {
+            Some(expected) if expected < self.stored_bytes => {
+                (ByteRange::Span { offset_bytes: 0, len_bytes: expected }, expected)
+            }
+            _ => (ByteRange::Full, self.stored_bytes),
+        }
+    }
+}
+
+/// Where the blocks of a pack are and what they hold.
+#[derive(Debug, Clone)]
+pub(super) enum Table {
+    /// By the pack itself.
+    Footer(PackTable),
+    /// By the index, which keeps less.
+    Index(Vec<IndexedBlock>),
+}
+
+/// A block as the index names it.
+#[derive(Debug, Clone)]
+pub(super) struct IndexedBlock {
+    pub(super) offset_bytes: u32,
+    pub(super) sealed_bytes: u32,
+    pub(super) blobs: Vec<BlobPrefix>,
+}
+
+impl Table {
+    /// Place and sealed length of each block.
+    fn places(&self) -> Vec<(u32, u32)> {
+        match self {
+            Self::Footer(table) => table.blocks.iter().map(|block| (block.offset_bytes, block.sealed_bytes)).collect(),
+            Self::Index(blocks) => blocks.iter().map(|block| (block.offset_bytes, block.sealed_bytes)).collect(),
+        }
+    }
+}
+
+/// What reading packs brought to light.
+#[derive(Debug, Default)]
+pub(super) struct Verified {
+    pub(super) packs: u64,
+    pub(super) bytes: u64,
+    /// Blocks, and packs as a whole, that can't be relied on.
+    pub(super) damage: Vec<(Damage, String)>,
+    /// What is wrong with a pack's hash or footer.
+    pub(super) notes: Vec<(u32, String)>,
+    /// Packs that the index doesn't name and whose hash is wrong.
+    pub(super) unindexed: Vec<PackId>,
+    /// Packs whose footer can't be used: their blocks have not been looked at.
+    pub(super) without_footer: Vec<u32>,
+}
+
+/// What is needed to read packs.
+pub(super) struct DataCheck<'a> {
+    pub(super) handle: &'a Handle,
+    pub(super) store: &'a ObjectStore,
+    pub(super) index: &'a BlobIndex,
+    /// For each pack of the index, the SHA-256 of its table there.
+    pub(super) table_digests: &'a [[u8; 32]],
+    pub(super) workers: usize,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) cancel: &'a CancelToken,
+    pub(super) clock: &'a dyn backup_core::Clock,
+}
+
+struct Shared<'a> {
+    check: &'a DataCheck<'a>,
+    /// Tables of packs whose footer can't be used.
+    tables: BTreeMap<u32, Vec<IndexedBlock>>,
+    queue: Queue,
+    verified: Mutex<Verified>,
+    bytes: AtomicU64,
+}
+
+impl DataCheck<'_> {
+    /// Reads and verifies packs.
+    pub(super) fn run(&self, tasks: &[PackTask]) -> Result<Verified, CheckError> {
+        let mut verified = self.pass(tasks, BTreeMap::new())?;
+        if !verified.without_footer.is_empty() {
+            let tables = self.tables_from_index(&verified.without_footer);
+            let again: Vec<_> = tasks
+                .iter()
+                .filter(|task| task.number.is_some_and(|number| tables.contains_key(&number)))
+                .map(|task| PackTask { blocks: true, ..task.clone() })
+                .collect();
+            verified.damage.extend(self.pass(&again, tables)?.damage);
+        }
+        Ok(verified)
+    }
+
+    /// What the index says about the blocks of some packs; goes over the whole index once.
+    fn tables_from_index(&self, packs: &[u32]) -> BTreeMap<u32, Vec<IndexedBlock>> {
+        let mut blobs: BTreeMap<u32, BTreeMap<(u32, u16), (u32, BlobPrefix)>> =
+            packs.iter().map(|&pack| (pack, BTreeMap::new())).collect();
+        for (prefix, location) in self.index.iter() {
+            if let Some(blobs) = blobs.get_mut(&location.pack) {
+                blobs.insert((location.offset_bytes, location.number), (location.sealed_bytes, prefix));
+            }
+        }
+        let blocks = |blobs: BTreeMap<(u32, u16), (u32, BlobPrefix)>| {
+            let mut blocks: Vec<IndexedBlock> = Vec::new();
+            for ((offset_bytes, _), (sealed_bytes, prefix)) in blobs {
+                match blocks.last_mut() {
+                    Some(block) if block.offset_bytes == offset_bytes => block.blobs.push(prefix),
+                    _ => blocks.push(IndexedBlock { offset_bytes, sealed_bytes, blobs: vec![prefix] }),
+                }
+            }
+            blocks
+        };
+        blobs.into_iter().map(|(pack, blobs)| (pack, blocks(blobs))).collect()
+    }
+
+    fn pass(&self, tasks: &[PackTask], tables: BTreeMap<u32, Vec<IndexedBlock>>) -> Result<Verified, CheckError> {
+        let shared = Shared {
+            check: self,
+            tables,
+            queue: Queue::default(),
+            verified: Mutex::default(),
+            bytes: AtomicU64::new(0),
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.workers.max(1))
+                .map(|_| {
+                    let shared = &shared;
+                    scope.spawn(move || {
+                        let _stop = StopOnPanic(&shared.queue);
+                        Worker::new(shared).work();
+                    })
+                })
+                .collect();
+            let fetched = self.handle.block_on(self.fetch(tasks, &shared));
+            if fetched.is_err() {
+                shared.queue.stop();
+            }
+            shared.queue.close();
+            for thread in threads {
+                thread.join().map_err(|_| RepositoryError::WorkerDied)?;
+            }
+            fetched
+        })?;
+        let mut verified = shared.verified.into_inner().unwrap_or_else(PoisonError::into_inner);
+        verified.bytes = shared.bytes.into_inner();
+        verified.without_footer.sort_unstable();
+        verified.unindexed.sort_unstable();
+        Ok(verified)
+    }
+
+    /// Fetches packs as long as there is room for them.
+    async fn fetch(&self, tasks: &[PackTask], shared: &Shared<'_>) -> Result<(), CheckError> {
+        let room = Arc::new(Semaphore::new(units(ROOM_BYTES)));
+        let total =
+            Amount { items: tasks.len() as u64, bytes: tasks.iter().map(|task| task.range(self.index).1).sum() };
+        self.monitor.event(&Event::PhaseStarted { phase: Phase::CheckData, total: Some(total) });
+        let fetches = futures::stream::iter(tasks).map(|task| {
+            let room = Arc::clone(&room);
+            async move {
+                let (range, len_bytes) = task.range(self.index);
+                let units = u32::try_from(units(len_bytes.min(ROOM_BYTES))).expect("room is counted in thousands");
+                let room = room.acquire_many_owned(units).await;
+                (task, room, self.store.backend().get(&layout::pack(&task.id), range).await)
+            }
+        });
+        let mut fetches = std::pin::pin!(fetches.buffer_unordered(FETCHES));
+        let mut reported = Duration::ZERO;
+        let mut items = 0;
+        while let Some((task, room, fetched)) = fetches.next().await {
+            if self.cancel.is_cancelled() {
+                return Err(CheckError::Cancelled);
+            }
+            if shared.queue.is_stopped() {
+                return Err(RepositoryError::WorkerDied.into());
+            }
+            let room = room.map_err(|_| RepositoryError::WorkerDied)?;
+            match fetched {
+                Ok(bytes) => shared.queue.push_pack(FetchedPack { task: task.clone(), bytes, room }),
+                Err(error) => {
+                    let error = RepositoryError::from(error);
+                    match task.number {
+                        _ if !error.is_damage() => return Err(error.into()),
+                        Some(pack) => shared.damage(pack, None, format!("can't be read: {error}")),
+                        // Gone since the listing, or garbage that can't be read: nothing refers to it.
+                        None => {}
+                    }
+                }
+            }
+            items += 1;
+            let now = self.clock.monotonic();
+            if now.saturating_sub(reported) >= PROGRESS_EVERY {
+                reported = now;
+                self.progress(Amount { items, bytes: shared.bytes.load(Ordering::Relaxed) }, total);
+            }
+        }
+        self.progress(total, total);
+        Ok(())
+    }
+
+    fn progress(&self, done: Amount, total: Amount) {
+        self.monitor.event(&Event::Progress { phase: Phase::CheckData, done, total: Some(total) });
+    }
+}
+
+fn units(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(ROOM_UNIT_BYTES)).expect("room is counted in thousands")
+}
+
+/// Keeps the others from waiting for a thread that died.
+struct StopOnPanic<'a>(&'a Queue);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+impl Shared<'_> {
+    fn verified(&self) -> MutexGuard<'_, Verified> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn damage(&self, pack: u32, offset_bytes: Option<u32>, what: String) {
+        self.verified().damage.push((Damage { pack, offset_bytes }, what));
+    }
+}
+
+struct Worker<'a> {
+    shared: &'a Shared<'a>,
+    hasher: BlobHasher,
+    decompressor: Decompressor,
+    block: Block,
+}
+
+impl<'a> Worker<'a> {
+    fn new(shared: &'a Shared<'a>) -> Self {
+        let hasher = shared.check.store.keyring().hasher().clone();
+        Self { shared, hasher, decompressor: Decompressor::new(), block: Block::default() }
+    }
+
+    fn work(&mut self) {
+        while let Some(work) = self.shared.queue.pop() {
+            match work {
+                Work::Pack(pack) => {
+                    self.pack(pack);
+                    self.shared.queue.pack_done();
+                }
+                Work::Block(BlockTask { pack, nth, mut frame }) => {
+                    if let Err(error) = self.block(&pack, nth, &mut frame) {
+                        let offset = pack.table.places()[nth].0;
+                        self.shared.damage(pack.number, Some(offset), error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    fn pack(&self, FetchedPack { task, bytes, room }: FetchedPack) {
+        let index = self.shared.check.index;
+        self.shared.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let expected = task.number.map_or(task.stored_bytes, |number| index.pack(number).size_bytes);
+        let is_whole = task.stored_bytes == expected && bytes.len() as u64 == expected;
+        let is_right = is_whole && sha256(&bytes) == *task.id.as_bytes();
+        self.shared.verified().packs += 1;
+        let Some(number) = task.number else {
+            if !is_right {
+                self.shared.verified().unindexed.push(task.id);
+            }
+            return;
+        };
+        if is_right && !task.blocks {
+            return;
+        }
+        let note = |what: String| self.shared.verified().notes.push((number, what));
+        let kind = index.pack(number).kind;
+        let envelope = match Envelope::open(self.shared.check.store.keyring(), kind, &bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.shared.damage(number, None, error.to_string()),
+        };
+        let table = match self.shared.tables.get(&number) {
+            Some(blocks) => Table::Index(blocks.clone()),
+            None => match self.footer(&envelope, number, &bytes) {
+                Ok(table) => Table::Footer(table),
+                Err(why) => {
+                    self.shared.verified().without_footer.push(number);
+                    return note(why);
+                }
+            },
+        };
+        if !is_right {
+            note(WRONG_HASH.to_owned());
+        }
+        self.cut(OpenPack { number, kind, envelope, table, _room: room }, bytes);
+    }
+
+    /// The table from the footer, provided that it is the one in the index.
+    fn footer(&self, envelope: &Envelope, number: u32, bytes: &Bytes) -> Result<PackTable, String> {
+        let size_bytes = self.shared.check.index.pack(number).size_bytes;
+        let table =
+            read_footer(envelope, bytes, size_bytes).map_err(|error| format!("its footer can't be read: {error}"))?;
+        let mut encoded = Vec::new();
+        table.encode(&mut encoded);
+        if sha256(&encoded) != self.shared.check.table_digests[number as usize] {
+            return Err("its footer and the index don't say the same about it".to_owned());
+        }
+        Ok(table)
+    }
+
+    /// Cuts a pack into its blocks, without a copy where nobody else holds its bytes.
+    fn cut(&self, pack: OpenPack, bytes: Bytes) {
+        let pack = Arc::new(pack);
+        let mut rest = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let mut at = 0;
+        let mut blocks = Vec::new();
+        for (nth, (offset_bytes, sealed_bytes)) in pack.table.places().into_iter().enumerate() {
+            let len = sealed_bytes as usize + FRAME_PREFIX_BYTES;
+            let gap = (offset_bytes as usize).checked_sub(at);
+            match gap.filter(|gap| gap + len <= rest.len()) {
+                Some(gap) => {
+                    let _ = rest.split_to(gap);
+                    let frame = rest.split_to(len);
+                    at += gap + len;
+                    blocks.push(BlockTask { pack: Arc::clone(&pack), nth, frame });
+                }
+                None => self.shared.damage(pack.number, Some(offset_bytes), "it is cut off".to_owned()),
+            }
+        }
+        self.shared.queue.push_blocks(blocks);
+    }
+
+    /// Opens, decompresses and hashes one block, in the memory it was fetched into.
+    fn block(&mut self, pack: &OpenPack, nth: usize, frame: &mut [u8]) -> Result<(), FormatError> {
+        let prefix = FramePrefix::decode(frame)?;
+        let sealed = &mut frame[FRAME_PREFIX_BYTES..];
+        let ordinal = match &pack.table {
+            Table::Footer(table) => table.blocks[nth].ordinal,
+            Table::Index(_) => prefix.ordinal,
+        };
+        if prefix.role != FrameRole::Block
+            || prefix.ordinal != ordinal
+            || sealed.len() as u64 != u64::from(prefix.sealed_bytes)
+        {
+            return Err(malformed("block", "not where the index says"));
+        }
+        let plain = pack.envelope.open_frame(prefix, sealed)?;
+        self.block.decode(&mut self.decompressor, plain)?;
+        let is_right = match &pack.table {
+            Table::Footer(table) => {
+                let blobs = &table.blocks[nth].blobs;
+                blobs.len() == self.block.len()
+                    && self.block.blobs().zip(blobs).all(|(blob, entry)| {
+                        blob.len() as u64 == u64::from(entry.len_bytes) && self.has_id(pack.kind, blob, entry.prefix)
+                    })
+            }
+            Table::Index(blocks) => {
+                let blobs = &blocks[nth].blobs;
+                blobs.len() == self.block.len()
+                    && self.block.blobs().zip(blobs).all(|(blob, &prefix)| self.has_id(pack.kind, blob, prefix))
+            }
+        };
+        if is_right { Ok(()) } else { Err(FormatError::WrongContent) }
+    }
+
+    fn has_id(&self, kind: ObjectKind, blob: &[u8], prefix: BlobPrefix) -> bool {
+        let digest = Sha256::digest(blob).into();
+        let is = |blob_type| self.hasher.id_of_digest(blob_type, &digest).prefix() == prefix;
+        match kind {
+            ObjectKind::TreePack => is(BlobType::Tree) || is(BlobType::List),
+            _ => is(BlobType::Data),
+        }
+    }
+}
+
+/// The least a pack can have: anything shorter has lost its header.
+pub(super) const MIN_PACK_BYTES: u64 = HEADER_BYTES as u64;

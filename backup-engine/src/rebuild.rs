@@ -1,0 +1,148 @@
+//! Bringing the index back from the packs, which describe themselves.
+//!
+//! Nothing here deletes: new index objects are added, and say which older ones they replace once it is certain that they
+//! name everything that those name and that is still stored.
+
+mod orphans;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backup_core::{CancelToken, Monitor, ObjectMeta};
+use futures::TryStreamExt;
+
+use crate::error::RepositoryError;
+use crate::format::ObjectKind;
+use crate::format::index::{IndexSegment, IndexedPack};
+use crate::id::{ObjectId, PackId};
+use crate::layout;
+use crate::repository::Repository;
+
+pub use orphans::Adopted;
+
+/// Packs whose footers are read at once: enough to hide latency, few enough to hold in memory.
+const FETCHES: usize = 8;
+
+/// Blobs named by one new index object; it takes about 20 bytes for each and is read whole.
+const SEGMENT_BLOBS: usize = 200_000;
+
+/// An object under `packs/` that is larger is no pack, and not read into memory to find out.
+const MAX_PACK_BYTES: u64 = 1 << 30;
+
+/// How the index is to be rebuilt.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RebuildOptions {
+    /// Whether only a report is made.
+    pub dry_run: bool,
+}
+
+/// A pack that could not be indexed, or only in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackProblem {
+    /// Which.
+    pub pack: PackId,
+    /// What is wrong with it.
+    pub what: String,
+    /// How many of its blocks are named all the same.
+    pub blocks: usize,
+}
+
+/// What a rebuild did, or with `dry_run` would have done.
+#[derive(Debug, Clone, Default)]
+pub struct RebuildReport {
+    /// Packs that the new index names.
+    pub packs: u64,
+    /// Blobs that it names, copies counted.
+    pub blobs: u64,
+    /// Packs that are stored and were not in the index.
+    pub packs_added: u64,
+    /// Packs that were in the index and are not stored any more.
+    pub packs_dropped: u64,
+    /// Packs that are damaged, in order of their ids.
+    pub problems: Vec<PackProblem>,
+    /// Index objects that the new ones replace.
+    pub replaced: u64,
+    /// Index objects written; none where the index was right already.
+    pub written: u64,
+    /// Whether something that the old index names could not be confirmed, so that it stays in force beside the new one.
+    pub kept_old: bool,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Why the index was not rebuilt; the old one is still in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// A collector has packs on their way out, which a rebuilt index would name again.
+    #[error("a prune is under way (`{0}`): finish it first, or the index would name packs that it is about to delete")]
+    Collecting(String),
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The caller stopped it.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Repository {
+    /// Writes a new index from the packs alone.
+    ///
+    /// Reads the end of every pack, and the whole of those whose footer is damaged. Where the index is right already, nothing is written.
+    /// Runs of other writers may go on meanwhile: their index objects are not replaced. Dropping the future cancels.
+    ///
+    /// # Errors
+    /// [`RebuildError`]. Damaged packs don't fail: they are in the report.
+    pub async fn rebuild_index(
+        &self,
+        options: RebuildOptions,
+        monitor: Arc<dyn Monitor>,
+        cancel: CancelToken,
+    ) -> Result<RebuildReport, RebuildError> {
+        let on_drop = crate::background::CancelOnDrop::new(&cancel);
+        let repository = self.clone();
+        let handle = tokio::runtime::Handle::current();
+        let run = tokio::task::spawn_blocking(move || {
+            handle.block_on(run::run(&repository, &options, &*monitor, &cancel))
+        });
+        let result = run.await.map_err(|_| RepositoryError::WorkerDied)?;
+        on_drop.disarm();
+        result
+    }
+
+    /// Something that a collector has stored, if there is anything.
+    async fn collector_object(&self) -> Result<Option<ObjectMeta>, RepositoryError> {
+        Ok(self.store().backend().list(&layout::collector()).try_next().await?)
+    }
+
+    /// Stores index objects for packs, in order of their ids; the last one replaces `supersedes`.
+    async fn put_segments(
+        &self,
+        mut packs: Vec<IndexedPack>,
+        supersedes: Vec<ObjectId>,
+    ) -> Result<u64, RepositoryError> {
+        packs.sort_by_key(|pack| pack.id);
+        let mut segments = vec![IndexSegment::default()];
+        let mut blobs = 0;
+        for pack in packs {
+            if blobs >= SEGMENT_BLOBS {
+                segments.push(IndexSegment::default());
+                blobs = 0;
+            }
+            blobs += blob_count(&pack);
+            segments.last_mut().expect("there is at least one").packs.push(pack);
+        }
+        // What replaces comes last: until it is stored, the old index holds.
+        segments.last_mut().expect("there is at least one").supersedes = supersedes;
+        for segment in &segments {
+            self.store().put_record(ObjectKind::Index, &segment.encode()).await?;
+        }
+        Ok(segments.len() as u64)
+    }
+}
+
+fn blob_count(pack: &IndexedPack) -> usize {
+    pack.table.blocks.iter().map(|block| block.blobs.len()).sum()
+}

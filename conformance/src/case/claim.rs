@@ -1,0 +1,56 @@
+//! What the store declares about itself against what it does.
+
+use backup_core::{Grade, StorageErrorKind};
+
+use crate::content::bytes;
+use crate::context::{Context, key};
+use crate::verdict::{CaseResult, ensure, expect_kind, not_applicable};
+
+pub(crate) async fn quota_answers_as_declared(cx: &Context) -> CaseResult {
+    cx.put(&key("quota/some"), bytes(1, 1_000)).await?;
+    if !cx.store.info().capabilities.quota {
+        expect_kind(cx.store.quota().await, StorageErrorKind::Unsupported, "quota of a store that declares none")?;
+        return Ok(());
+    }
+    let quota = cx.store.quota().await?;
+    if let Some(total) = quota.total_bytes {
+        for part in [quota.used_bytes, quota.free_bytes].into_iter().flatten() {
+            ensure!(part <= total, "a part is more than the whole: {quota:?}");
+        }
+    }
+    ensure!(quota.used_bytes != Some(0), "1000 bytes are stored and none are used: {quota:?}");
+    let told = [quota.used_bytes, quota.free_bytes, quota.total_bytes];
+    ensure!(told.iter().any(Option::is_some), "quota is declared and tells nothing");
+    Ok(())
+}
+
+pub(crate) async fn undeclared_create_has_no_effect(cx: &Context) -> CaseResult {
+    if cx.store.info().capabilities.put_if_absent != Grade::None {
+        return Err(not_applicable("the store declares create-only puts"));
+    }
+    let (there, missing) = (key("create/there"), key("create/missing"));
+    cx.put(&there, bytes(1, 10)).await?;
+    for at in [&there, &missing] {
+        let result = cx.create(at, bytes(2, 10)).await;
+        expect_kind(result, StorageErrorKind::Unsupported, "a create-only put that is not declared")?;
+    }
+    cx.settle_reads().await;
+    cx.expect(&there, &bytes(1, 10)).await?;
+    expect_kind(cx.get(&missing).await, StorageErrorKind::NotFound, "get after an undeclared create")?;
+    Ok(())
+}
+
+pub(crate) async fn times_do_not_go_back(cx: &Context) -> CaseResult {
+    let mut last = None;
+    for number in 0..5 {
+        let at = key(format!("time/{}", 9 - number));
+        cx.put(&at, bytes(number, 10)).await?;
+        cx.settle_reads().await;
+        let Some(stored_at) = cx.store.stat(&at).await?.stored_at else {
+            return Err(not_applicable("the store tells no times"));
+        };
+        ensure!(last.is_none_or(|last| stored_at.secs() >= last), "object {number} is stored before the one before it");
+        last = Some(stored_at.secs());
+    }
+    Ok(())
+}

@@ -1,0 +1,387 @@
+//! Listing everything in canonical order.
+//!
+//! A directory is listed whole and its names sorted; then each name is looked at with one call, and a directory is gone
+//! into at once. So entries come in canonical order by themselves, and memory holds the names of one directory a level.
+
+mod frame;
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use backup_core::{Entry, EntryError, EntryPath, SourceError};
+use rustix::fs::{AtFlags, Stat, statat};
+
+use self::frame::{Frame, Scope, leading_names};
+use super::dir_stack::{DirStack, Use};
+use super::listing::{Hint, Names};
+use super::stat;
+use super::system::ListBuffer;
+use super::view::FilesView;
+use crate::rules::{Verdict, ignored_by};
+
+/// The entries of a view.
+pub(super) struct Walk<'a> {
+    view: &'a FilesView,
+    stack: DirStack<'a>,
+    frames: Vec<Frame>,
+    /// Frames that have patterns from ignore files, by index.
+    ignoring: Vec<usize>,
+    ready: VecDeque<Result<Entry, EntryError>>,
+    buffer: ListBuffer,
+    /// The path that is being looked at.
+    path: Vec<u8>,
+    /// Whether no pattern is configured.
+    plain: bool,
+    /// Whether directories wait for something below them that is included.
+    restricted: bool,
+}
+
+/// How a name is to be treated, once the rules have spoken.
+struct Plan {
+    /// The roots at the path or below it.
+    roots: Range<usize>,
+    is_root: bool,
+    /// `None` when it only leads to a root.
+    scope: Option<Scope>,
+    verdict: Verdict,
+    hint: Hint,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn begin(view: &'a FilesView) -> io::Result<Self> {
+        let everything = view.roots.everything();
+        let used = if everything { Use::List } else { Use::PassThrough };
+        let mut walk = Self {
+            view,
+            stack: DirStack::at(view.beneath(), b"", used)?,
+            frames: Vec::new(),
+            ignoring: Vec::new(),
+            ready: VecDeque::new(),
+            buffer: ListBuffer::new(),
+            path: Vec::new(),
+            plain: view.rules.is_trivial(),
+            restricted: view.rules.at_root() == Verdict::Passed,
+        };
+        let roots = 0..view.roots.paths().len();
+        let scope = match everything {
+            false => None,
+            true => {
+                let top = rustix::fs::fstat(walk.stack.top()?)?;
+                Some(Scope { below: 0, device: stat::device(&top), frame: 0 })
+            }
+        };
+        let verdict = if everything { view.rules.at_root() } else { Verdict::Included };
+        let children = if everything { walk.list(true)? } else { Names::default() };
+        walk.enter(children, roots, scope, verdict, None);
+        Ok(walk)
+    }
+
+    /// Deals with the next name of the directory on top.
+    fn step(&mut self) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let Some((name, hint)) = frame.children.get(frame.next) else {
+            self.leave();
+            return;
+        };
+        frame.next += 1;
+        self.path.clear();
+        self.path.extend_from_slice(self.stack.path());
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+        let (roots, is_root) = self.view.roots.within(frame.roots.clone(), &self.path);
+        let mut plan = Plan { roots, is_root, scope: frame.scope, verdict: frame.verdict, hint };
+        match self.look(&mut plan) {
+            Ok(Some(stat)) if stat::is_directory(&stat) => self.visit_directory(plan, &stat),
+            Ok(Some(stat)) => self.visit_other(&plan, &stat),
+            Ok(None) => {}
+            // Deleted since its directory was listed: it simply isn't there. A root has to be.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && plan.roots.is_empty() => {}
+            Err(error) => self.report(&plan.roots, "cannot look at", &error),
+        }
+    }
+
+    /// Asks the rules, then the system; nothing when the rules leave it out.
+    fn look(&mut self, plan: &mut Plan) -> io::Result<Option<Stat>> {
+        if plan.is_root {
+            plan.verdict = self.view.rules.at_root();
+        } else if let Some(scope) = plan.scope
+            && !(self.plain && self.ignoring.is_empty())
+        {
+            let (stat, is_directory) = match plan.hint {
+                Hint::Directory => (None, true),
+                Hint::Other => (None, false),
+                Hint::Unknown => {
+                    let stat = self.stat()?;
+                    (Some(stat), stat::is_directory(&stat))
+                }
+            };
+            plan.verdict = self.decide(scope, plan.verdict, is_directory);
+            match (plan.verdict, plan.roots.is_empty(), is_directory) {
+                (Verdict::Excluded, true, _) | (Verdict::Passed, _, false) => return Ok(None),
+                (Verdict::Excluded, false, _) => plan.scope = None,
+                (Verdict::Included | Verdict::Passed, ..) => {}
+            }
+            if stat.is_some() {
+                return Ok(stat);
+            }
+        }
+        self.stat().map(Some)
+    }
+
+    fn decide(&self, scope: Scope, above: Verdict, is_directory: bool) -> Verdict {
+        let relative = |start: usize| Path::new(std::ffi::OsStr::from_bytes(self.path.get(start..).unwrap_or_default()));
+        self.view.rules.decide(above, relative(scope.below), is_directory, || {
+            let deepest_first = self.ignoring.iter().rev().take_while(|&&index| index >= scope.frame);
+            let frames = deepest_first.filter_map(|&index| self.frames.get(index));
+            let sets = frames.flat_map(|frame| frame.ignores.iter().rev().map(|set| (set, relative(frame.below))));
+            ignored_by(sets, is_directory)
+        })
+    }
+
+    fn stat(&mut self) -> io::Result<Stat> {
+        let below = self.frames.last().map_or(0, |frame| frame.below);
+        let name = self.path.get(below..).unwrap_or_default();
+        Ok(statat(self.stack.top()?, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn visit_other(&mut self, plan: &Plan, stat: &Stat) {
+        let below_it = plan.roots.start + usize::from(plan.is_root)..plan.roots.end;
+        if !below_it.is_empty() {
+            self.report(&below_it, "cannot look at", &io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        let too_large = self.view.options.max_file_bytes.is_some_and(|limit| stat::size_bytes(stat) > limit);
+        let wanted = plan.is_root || (plan.scope.is_some() && plan.verdict == Verdict::Included && !too_large);
+        if wanted && let Some(entry) = self.entry(stat) {
+            self.emit(entry);
+        }
+    }
+
+    fn visit_directory(&mut self, mut plan: Plan, listed: &Stat) {
+        let owner = stat::owner(listed).0;
+        if plan.is_root {
+            plan.scope = Some(self.new_scope(listed));
+        }
+        let elsewhere = |scope: Scope, stat: &Stat| {
+            self.view.options.one_file_system && !plan.is_root && stat::device(stat) != scope.device
+        };
+        let stays_out = plan.scope.is_some_and(|scope| elsewhere(scope, listed));
+        if stays_out {
+            plan.scope = None;
+        }
+        if plan.scope.is_none() && plan.roots.is_empty() {
+            if plan.verdict == Verdict::Included
+                && let Some(entry) = self.entry(listed)
+            {
+                self.emit(entry);
+            }
+            return;
+        }
+        let used = match plan.scope {
+            None => Use::PassThrough,
+            Some(_) if self.view.privilege.may_skip_access_time(owner) => Use::ListQuietly,
+            Some(_) => Use::List,
+        };
+        let below = self.frames.last().map_or(0, |frame| frame.below);
+        let opened = self.stack.push(self.path.get(below..).unwrap_or_default(), used);
+        match opened {
+            Ok(opened) => self.go_into(plan, &opened),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && plan.roots.is_empty() => {}
+            Err(error) => {
+                if let Some(entry) = self.entry(listed) {
+                    self.offer(&plan, entry);
+                }
+                self.fail("cannot list", &error);
+                let below_it = plan.roots.start + usize::from(plan.is_root)..plan.roots.end;
+                self.report_roots(&below_it, "cannot look at", &error);
+            }
+        }
+    }
+
+    /// Goes on in a directory that was just opened.
+    fn go_into(&mut self, mut plan: Plan, opened: &Stat) {
+        // A directory can turn into a mount point by being opened.
+        if let Some(scope) = &mut plan.scope {
+            let device = stat::device(opened);
+            if plan.is_root {
+                scope.device = device;
+            } else if self.view.options.one_file_system && device != scope.device {
+                plan.scope = None;
+            }
+        }
+        if self.frames.last().is_some_and(|frame| frame.next >= frame.children.len()) {
+            self.stack.release_parent();
+        }
+        let Some(entry) = self.entry(opened) else {
+            self.stack.pop();
+            return;
+        };
+        let mut withheld = None;
+        if plan.verdict == Verdict::Included || plan.is_root || plan.scope.is_none() {
+            self.emit(entry);
+        } else {
+            withheld = Some(entry);
+        }
+        let mut children = Names::default();
+        if plan.scope.is_some() {
+            match self.list(plan.is_root) {
+                Ok(names) => children = names,
+                Err(error) => {
+                    self.fail("cannot list", &error);
+                    plan.scope = None;
+                }
+            }
+        }
+        let inner = plan.roots.start + usize::from(plan.is_root)..plan.roots.end;
+        self.enter(children, inner, plan.scope, plan.verdict, withheld);
+    }
+
+    fn new_scope(&self, stat: &Stat) -> Scope {
+        Scope { below: self.path.len() + 1, device: stat::device(stat), frame: self.frames.len() }
+    }
+
+    /// The names in the directory on top; of a cache only its tag.
+    fn list(&mut self, is_root: bool) -> io::Result<Names> {
+        let names = Names::list(self.stack.top()?, &mut self.buffer)?;
+        if self.view.options.exclude_caches && !is_root && frame::is_cache(self.stack.top()?, &names) {
+            let mut tag = Names::default();
+            tag.push(frame::CACHE_TAG, Hint::Other);
+            return Ok(tag);
+        }
+        Ok(names)
+    }
+
+    fn enter(
+        &mut self,
+        mut children: Names,
+        roots: Range<usize>,
+        scope: Option<Scope>,
+        verdict: Verdict,
+        withheld: Option<Entry>,
+    ) {
+        let below = match self.stack.path().len() {
+            0 => 0,
+            len => len + 1,
+        };
+        let ignores = if scope.is_some() { self.ignore_files(&children) } else { Vec::new() };
+        if !roots.is_empty() {
+            let among = self.view.roots.paths().get(roots.clone()).unwrap_or_default();
+            children = leading_names(children, among, below);
+        }
+        if !ignores.is_empty() {
+            self.ignoring.push(self.frames.len());
+        }
+        self.frames.push(Frame { children, next: 0, roots, scope, verdict, below, ignores, withheld });
+    }
+
+    fn leave(&mut self) {
+        self.frames.pop();
+        self.stack.pop();
+        while self.ignoring.last().is_some_and(|&index| index >= self.frames.len()) {
+            self.ignoring.pop();
+        }
+    }
+
+    fn ignore_files(&mut self, children: &Names) -> Vec<crate::rules::PatternSet> {
+        let mut sets = Vec::new();
+        for name in &self.view.options.ignore_files {
+            if !children.contains(name.as_bytes()) {
+                continue;
+            }
+            let read = self.stack.top().and_then(|dir| frame::read_ignore_file(dir, name.as_bytes()));
+            let problems = match read {
+                Ok((set, problems)) => {
+                    if !set.is_empty() {
+                        sets.push(set);
+                    }
+                    problems
+                }
+                Err(error) => vec![error.to_string()],
+            };
+            let path = [self.stack.path(), name.as_bytes()].join(&b'/');
+            let path = path.strip_prefix(b"/").unwrap_or(&path);
+            if let Ok(path) = EntryPath::new(path) {
+                let error = |problem| EntryError::other(&path, "cannot use the ignore file", problem);
+                self.ready.extend(problems.into_iter().map(|problem| Err(error(problem))));
+            }
+        }
+        sets
+    }
+
+    /// An entry for the path that is being looked at.
+    fn entry(&mut self, stat: &Stat) -> Option<Entry> {
+        let path = self.entry_path()?;
+        match stat::entry(path, stat, &self.view.accounts, Some(self.view.recency)) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                self.fail("cannot capture", &error);
+                None
+            }
+        }
+    }
+
+    fn entry_path(&self) -> Option<EntryPath> {
+        // The kernel refuses names that are no names, so this can't be lost in practice.
+        EntryPath::new(self.path.as_slice()).ok()
+    }
+
+    fn offer(&mut self, plan: &Plan, entry: Entry) {
+        if plan.verdict == Verdict::Included || plan.is_root || plan.scope.is_none() {
+            self.emit(entry);
+        }
+    }
+
+    /// Gives out an entry, after the directories that were waiting for something below them.
+    fn emit(&mut self, entry: Entry) {
+        if self.restricted {
+            let waiting = self.frames.iter_mut().filter_map(|frame| frame.withheld.take());
+            self.ready.extend(waiting.map(Ok));
+        }
+        self.ready.push_back(Ok(entry));
+    }
+
+    fn fail(&mut self, action: &'static str, cause: &io::Error) {
+        if let Some(path) = self.entry_path() {
+            self.ready.push_back(Err(EntryError::io(&path, action, cause)));
+        }
+    }
+
+    /// Reports the roots that can't be reached, or the path itself when it leads to none.
+    fn report(&mut self, roots: &Range<usize>, action: &'static str, cause: &io::Error) {
+        if roots.is_empty() {
+            self.fail(action, cause);
+        } else {
+            self.report_roots(roots, action, cause);
+        }
+    }
+
+    fn report_roots(&mut self, roots: &Range<usize>, action: &'static str, cause: &io::Error) {
+        let roots = self.view.roots.paths().get(roots.clone()).unwrap_or_default();
+        self.ready.extend(roots.iter().map(|path| Err(EntryError::io(path, action, cause))));
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<Entry, EntryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(item);
+            }
+            if self.frames.is_empty() {
+                return None;
+            }
+            if self.view.cancel.is_cancelled() {
+                self.frames.clear();
+                self.view.give_up(SourceError::Cancelled);
+                return None;
+            }
+            self.step();
+        }
+    }
+}
