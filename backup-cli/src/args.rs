@@ -1,6 +1,10 @@
 //! The command line as clap reads it. Each command's arguments become its options in one function.
 
+pub(crate) mod check;
 pub(crate) mod create;
+pub(crate) mod key;
+pub(crate) mod quickstart;
+pub(crate) mod restore;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,8 +18,8 @@ use crate::output::{Output, OutputOptions};
 
 /// Encrypted, deduplicated backups with a restore that is proven.
 #[derive(Debug, Parser)]
-#[command(name = "backup", version, about, after_long_help = after_help(), max_term_width = 120)]
-#[command(disable_help_subcommand = true, infer_long_args = false)]
+#[command(name = "backup", version, after_long_help = after_help(), max_term_width = 120)]
+#[command(disable_help_subcommand = true)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -72,15 +76,62 @@ pub(crate) struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Protect files in one go, and prove that they can be restored.
+    ///
+    /// Makes the repository if there is none, writes a recovery kit, stores a snapshot, restores a sample of it into a
+    /// temporary folder and compares that with the source byte by byte.
+    ///
+    /// Without a password and without a terminal to ask on, a key file is made in the user's configuration folder; every
+    /// later command finds it there by itself.
+    #[command(after_help = "Example: backup quickstart ~/Documents --to /mnt/disk/backup")]
+    Quickstart(quickstart::QuickstartArgs),
     /// Make a repository.
     #[command(after_help = "Example: backup -r /srv/backup init")]
     Init(InitArgs),
     /// Store a snapshot of files or of a configured source.
-    #[command(after_help = "Example: backup -r /srv/backup create ~/Documents --exclude '*.tmp'")]
+    #[command(after_help = "Examples:\n  backup create ~/Documents --exclude '*.tmp'\n  backup create --source documents")]
     Create(create::CreateArgs),
     /// List snapshots.
-    #[command(after_help = "Example: backup -r /srv/backup snapshots --last 5")]
+    #[command(after_help = "Example: backup snapshots --last 5")]
     Snapshots(SnapshotsArgs),
+    /// Bring files back.
+    ///
+    /// Entries stand under the target as they stood under their absolute path, unless `--strip` says otherwise.
+    #[command(after_help = "Examples:\n  backup restore latest --target /tmp/look\n  \
+                            backup restore latest --target /tmp/look home/ana/thesis.odt")]
+    Restore(restore::RestoreArgs),
+    /// Verify the repository, and say which files damage hurts.
+    ///
+    /// Without an option, everything is looked at but the content: records, trees, and whether all objects are there.
+    #[command(after_help = "Examples:\n  backup check --read-data\n  backup check --subset next/30")]
+    Check(check::CheckArgs),
+    /// Tag a snapshot.
+    #[command(after_help = "Example: backup tag latest --add before-upgrade")]
+    Tag(TagArgs),
+    /// Keep snapshots whatever a retention policy says.
+    #[command(after_help = "Example: backup pin 3f2a91c0")]
+    Pin(PinArgs),
+    /// Let retention policies decide about snapshots again.
+    #[command(after_help = "Example: backup unpin 3f2a91c0")]
+    Unpin(PinArgs),
+    /// Manage what opens the repository: passwords, key files, recovery kits.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// List the plug-ins of this program: storage backends, sources, policies.
+    #[command(after_help = "Examples:\n  backup backends\n  backup backends local")]
+    Backends(BackendsArgs),
+    /// Check, show and describe the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Mend what can be mended.
+    #[command(subcommand)]
+    Repair(RepairCommand),
+    /// Write completions for a shell.
+    #[command(after_help = "Example: backup completions bash > ~/.local/share/bash-completion/completions/backup")]
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    #[command(after_help = "Example: backup man --out ~/.local/share/man/man1")]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -92,8 +143,8 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotsArgs {
-    /// Only those with this label; may be given more than once.
-    #[arg(long = "tag", value_name = "LABEL")]
+    /// Only those with this tag; may be given more than once.
+    #[arg(long = "tag", value_name = "TAG")]
     pub(crate) tags: Vec<String>,
     /// Only those of this host.
     #[arg(long, value_name = "NAME")]
@@ -104,6 +155,74 @@ pub(crate) struct SnapshotsArgs {
     /// Only the newest so many.
     #[arg(long, value_name = "N")]
     pub(crate) last: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// Which snapshot: `latest`, or the beginning of its id.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Add a tag; may be given more than once.
+    #[arg(long, value_name = "TAG", required_unless_present_any = ["remove", "set", "note"])]
+    pub(crate) add: Vec<String>,
+    /// Take a tag away; may be given more than once.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) remove: Vec<String>,
+    /// Replace all tags; may be given more than once.
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["add", "remove"])]
+    pub(crate) set: Vec<String>,
+    /// Replace the note; an empty one takes it away.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinArgs {
+    /// Which snapshots: `latest`, or the beginning of an id.
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    pub(crate) snapshots: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendsArgs {
+    /// Show the options of one type, with an example.
+    #[arg(value_name = "TYPE")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration and say what is wrong with it.
+    Validate,
+    /// Show what is set and where; secrets are shown as references.
+    Show,
+    /// Write a JSON schema of the configuration, for editors.
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepairCommand {
+    /// Write a new index from the packs alone.
+    #[command(after_help = "Example: backup -r /srv/backup repair index --dry-run")]
+    Index {
+        /// Only say what would be done.
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write a page for each command into this folder, instead of the first page to standard output.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 fn after_help() -> String {

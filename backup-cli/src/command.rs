@@ -1,10 +1,19 @@
 //! The commands, one module each.
 
+mod annotate;
+mod backends;
+mod check;
+mod config;
 mod create;
 mod init;
+mod key;
+mod manual;
+mod quickstart;
+mod repair;
+mod restore;
 mod snapshots;
 
-use crate::args::Command;
+use crate::args::{Command, RepairCommand};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit_code::Exit;
@@ -12,8 +21,20 @@ use crate::exit_code::Exit;
 /// Runs a command.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
+        Command::Quickstart(args) => quickstart::run(context, args).await,
         Command::Init(args) => init::run(context, args).await,
         Command::Create(args) => create::run(context, args).await,
         Command::Snapshots(args) => snapshots::run(context, &args).await,
+        Command::Restore(args) => restore::run(context, &args).await,
+        Command::Check(args) => check::run(context, &args).await,
+        Command::Tag(args) => annotate::tag(context, &args).await,
+        Command::Pin(args) => annotate::pin(context, &args, true).await,
+        Command::Unpin(args) => annotate::pin(context, &args, false).await,
+        Command::Key(command) => key::run(context, command).await,
+        Command::Backends(args) => backends::run(context, &args),
+        Command::Config(command) => config::run(context, &command),
+        Command::Repair(RepairCommand::Index { dry_run }) => repair::index(context, dry_run).await,
+        Command::Completions(args) => manual::completions(context, &args),
+        Command::Man(args) => manual::pages(context, &args),
     }
 }

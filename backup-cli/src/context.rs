@@ -1,13 +1,15 @@
 //! What every command works with: flags, plug-ins, surroundings, output, clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use backup_core::registry::{BackendConfig, ConnectContext, Registry};
-use backup_core::{Clock, SecretRef, SecretResolver, StorageBackend};
-use backup_engine::repository::Repository;
+use backup_core::config::{Config, RepositoryConfig};
+use backup_core::registry::{ConnectContext, Registry};
+use backup_core::{Clock, SecretResolver, StorageBackend};
+use backup_engine::repository::{Repository, Unlock};
 use backup_engine::snapshots::Snapshot;
 
 use crate::args::GlobalArgs;
+use crate::configuration;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::exit_code::Exit;
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secrets: Arc<dyn SecretResolver>,
     pub(crate) interrupt: Interrupt,
+    pub(crate) config: OnceLock<Config>,
 }
 
 /// A place for a repository, whether there is one or not.
@@ -33,50 +36,82 @@ pub(crate) struct Context {
 pub(crate) struct Place {
     /// How it was named.
     pub(crate) named: String,
-    pub(crate) config: Box<dyn BackendConfig>,
-    /// Where the configuration says that its password is.
-    pub(crate) password: Option<SecretRef>,
+    pub(crate) config: RepositoryConfig,
+    /// A name of the configuration that looks like it.
+    pub(crate) nearest: Option<String>,
 }
 
 impl Place {
     /// The place for people, without secrets.
     pub(crate) fn shown(&self) -> String {
-        format!("`{}`", self.config.location())
+        format!("`{}`", self.location())
+    }
+
+    /// The place as a URL or path without secrets.
+    pub(crate) fn location(&self) -> String {
+        self.config.backend.location()
+    }
+
+    /// The same, and no path that counts from where this program happens to run.
+    pub(crate) fn absolute_location(&self) -> String {
+        let location = self.location();
+        match std::path::absolute(&location) {
+            Ok(path) if !location.contains("://") => path.display().to_string(),
+            _ => location,
+        }
     }
 }
 
 impl Context {
-    /// The repository that the flags, the environment or the configuration name.
-    pub(crate) fn place(&self) -> Result<Place, CliError> {
-        let named = self.global.repository.clone().or_else(|| self.environment.text("BACKUP_REPOSITORY"));
-        match named {
-            Some(named) => self.place_named(named),
-            None => {
-                let folder = self.environment.default_repository().ok_or_else(|| {
-                    CliError::usage("no repository is named").hint("name one: `-r PATH`, or BACKUP_REPOSITORY")
-                })?;
-                let named = folder.into_os_string().into_string().map_err(|_| {
-                    CliError::usage("the folder of the default repository is no text").hint("name another: `-r PATH`")
-                })?;
-                self.place_named(named)
-            }
+    /// The configuration, read when it is first needed.
+    pub(crate) fn config(&self) -> Result<&Config, CliError> {
+        if self.config.get().is_none() {
+            let config = configuration::load(&self.registry, self.environment, &self.global)?;
+            // Nobody else sets it: commands read the configuration from one task.
+            let _ = self.config.set(config);
         }
+        Ok(self.config.get().expect("it was set just before"))
+    }
+
+    /// The repository that the flags, the environment or the configuration name, or else the user's own.
+    pub(crate) fn place(&self) -> Result<Place, CliError> {
+        let config = self.config()?;
+        let named = self.global.repository.clone();
+        let named = named.or_else(|| self.environment.text("BACKUP_REPOSITORY"));
+        let named = named.or_else(|| config.defaults.repository.clone());
+        let only = || (config.repositories.len() == 1).then(|| config.repositories.keys().next().cloned()).flatten();
+        match named.or_else(only) {
+            Some(named) => self.place_named(named),
+            None => self.place_named(self.default_place()?),
+        }
+    }
+
+    fn default_place(&self) -> Result<String, CliError> {
+        let folder = self.environment.default_repository().ok_or_else(|| {
+            CliError::usage("no repository is named").hint("name one: `-r PATH`, or BACKUP_REPOSITORY")
+        })?;
+        folder.into_os_string().into_string().map_err(|_| {
+            CliError::usage("the folder of the default repository is no text").hint("name another: `-r PATH`")
+        })
     }
 
     /// The place that a path, a URL or a name of the configuration stands for.
     pub(crate) fn place_named(&self, named: String) -> Result<Place, CliError> {
-        let config = self.registry.backend_from_url(&named).map_err(|problem| {
-            let hint = problem.hint.clone();
-            let failed = CliError::usage("the repository's address can't be used").because(problem.message);
-            hint.into_iter().fold(failed, CliError::hint)
-        })?;
-        Ok(Place { named, config, password: None })
+        let config = self.config()?;
+        let repository = config
+            .repository(&self.registry, Some(&named))
+            .map_err(|problem| configuration::refused("the repository's address can't be used", problem))?;
+        let nearest = match repository.name {
+            Some(_) => None,
+            None => config.nearest_repository(&named).map(str::to_owned),
+        };
+        Ok(Place { named, config: repository, nearest })
     }
 
     /// Connects to a place.
     pub(crate) async fn connect(&self, place: &Place) -> Result<Arc<dyn StorageBackend>, CliError> {
         let context = ConnectContext::new(Arc::clone(&self.secrets), Arc::clone(&self.clock));
-        place.config.connect(&context).await.map_err(|error| {
+        place.config.backend.connect(&context).await.map_err(|error| {
             let failed = CliError::from_error(format!("cannot open the repository {}", place.shown()), &error);
             match is_no_directory(&error) {
                 true => failed.exit(Exit::NoRepository).hint("a repository is a folder; name another with `-r PATH`"),
@@ -93,10 +128,17 @@ impl Context {
 
     /// Opens the repository at a place, and listens for requests to stop from then on.
     pub(crate) async fn open_at(&self, place: &Place) -> Result<Repository, CliError> {
+        Ok(self.open_with(place).await?.0)
+    }
+
+    /// The same, with what it was opened.
+    pub(crate) async fn open_with(&self, place: &Place) -> Result<(Repository, Unlock), CliError> {
         let backend = self.connect(place).await?;
-        let repository = unlock::open(self, place, backend).await?;
+        let opened = unlock::open(self, place, backend).await?;
+        let id = opened.0.config().id;
+        self.output.detail(format!("opened the repository {} with the id {id}", place.shown()));
         self.interrupt.listen(&self.output);
-        Ok(repository)
+        Ok(opened)
     }
 
     /// The snapshot that a text names.

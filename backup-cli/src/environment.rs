@@ -20,12 +20,12 @@ impl Environment {
         self.variable(name)?.into_string().ok()
     }
 
-    /// All variables whose names begin with a prefix.
-    pub(crate) fn with_prefix(self, prefix: &str) -> Vec<(String, OsString)> {
+    /// All variables that are text, but for passwords, which nothing but their own reader may see.
+    pub(crate) fn texts(self) -> impl Iterator<Item = (String, String)> {
+        let secret = |name: &str| matches!(name, "BACKUP_PASSWORD" | "BACKUP_NEW_PASSWORD");
         std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(prefix))
-            .collect()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(move |(name, _)| !secret(name))
     }
 
     /// Whether a person can be asked: both where questions are shown and where answers come from are terminals.

@@ -30,16 +30,17 @@ impl Interrupt {
     /// password is being typed.
     pub(crate) fn listen(&self, output: &Output) {
         let (this, output) = (self.clone(), output.clone());
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return output.warn(format!("Ctrl-C will stop this at once and not tidily: {error}")),
+        };
         tokio::spawn(async move {
-            if signal().await.is_err() {
-                return;
-            }
+            signals.next().await;
             this.token.cancel();
             this.asked.notify_waiters();
             output.say("stopping at the next safe point; once more to stop at once");
-            if signal().await.is_ok() {
-                quit();
-            }
+            signals.next().await;
+            quit();
         });
     }
 
@@ -67,19 +68,46 @@ fn quit() -> ! {
     std::process::exit(Exit::Interrupted.code().into())
 }
 
+/// What asks a process to stop.
 #[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed,
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Not the hang-up: catching it would undo `nohup`.
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+/// What asks a process to stop.
+#[cfg(windows)]
+struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    close: tokio::signal::windows::CtrlClose,
+}
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()?, close: tokio::signal::windows::ctrl_close()? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.close.recv() => {}
+        }
+    }
 }

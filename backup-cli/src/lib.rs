@@ -15,19 +15,21 @@
 
 mod args;
 mod command;
+mod configuration;
 mod context;
 mod environment;
 mod error;
 mod exit_code;
 mod interrupt;
 mod output;
+mod paths;
 mod plugins;
 mod secrets;
 mod unlock;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backup_core::registry::{Descriptor, Registry, RegistryError};
 use backup_core::{Clock, SystemClock};
@@ -99,6 +101,7 @@ impl Cli {
                 clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
                 secrets: Arc::new(SystemSecretResolver::new()),
                 interrupt: Interrupt::new(),
+                config: OnceLock::new(),
             };
             block_on(&context, line.command)
         });

@@ -64,3 +64,22 @@ fn template_patterns(name: &str) -> Result<Vec<String>, SourceError> {
 pub(crate) fn paths_source(_: PathsOptions) -> Result<Box<dyn Snapshotter>, SourceError> {
     Err(SourceError::Config("this program was built without the feature `files`".to_owned()))
 }
+
+/// What puts files back; it needs to know nothing of what was captured.
+///
+/// # Errors
+/// When this binary can't.
+#[cfg(feature = "files")]
+pub(crate) fn paths_target() -> Result<Box<dyn Snapshotter>, SourceError> {
+    // A source has roots; a target doesn't use them.
+    paths_source(PathsOptions { paths: vec![PathBuf::from("/")], ..PathsOptions::default() })
+}
+
+/// Says that this binary can't.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "files"))]
+pub(crate) fn paths_target() -> Result<Box<dyn Snapshotter>, SourceError> {
+    paths_source(PathsOptions::default())
+}

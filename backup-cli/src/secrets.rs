@@ -57,6 +57,17 @@ pub(crate) fn file_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     file::bytes(path).map_err(in_words)
 }
 
+/// A new key: the text of 256 random bits, as the content of a key file.
+pub(crate) fn new_key() -> Result<Zeroizing<Vec<u8>>, String> {
+    use base64::Engine;
+    let mut random = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *random).map_err(|error| error.to_string())?;
+    let mut text = Zeroizing::new(vec![0; 44]);
+    let written = base64::engine::general_purpose::STANDARD.encode_slice(*random, &mut text);
+    debug_assert_eq!(written, Ok(44), "32 bytes are 44 letters");
+    Ok(text)
+}
+
 /// The bytes of a file that others may read, as a recovery kit on a stick may be.
 pub(crate) fn any_file_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     file::any_bytes(path).map_err(in_words)

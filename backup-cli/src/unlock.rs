@@ -9,19 +9,22 @@ mod kit;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backup_core::{ByteRange, Secret, SecretError, SecretRef, SecretResolver, StorageBackend};
+use backup_core::{ByteRange, Secret, SecretError, SecretRef, StorageBackend};
+use backup_engine::crypto::kdf::PasswordCost;
 use backup_engine::format::config::UncheckedConfig;
 use backup_engine::id::RepositoryId;
 use backup_engine::layout;
 use backup_engine::repository::{NewKey, OpenError, Repository, Unlock};
 use zeroize::Zeroizing;
 
+use crate::args::key::NewSecretArgs;
 use crate::context::{Context, Place};
 use crate::error::CliError;
 use crate::exit_code::Exit;
 use crate::secrets;
 
-pub(crate) use kit::{KitText, code_in, write as write_kit};
+pub(crate) use kit::{KitText, write as write_kit};
+use kit::{code_in, create_private};
 
 /// What opens a repository.
 pub(crate) enum Means {
@@ -49,12 +52,12 @@ impl Means {
     }
 }
 
-/// Opens the repository at a place.
+/// Opens the repository at a place; gives back with what, for commands that change that.
 pub(crate) async fn open(
     context: &Context,
     place: &Place,
     backend: Arc<dyn StorageBackend>,
-) -> Result<Repository, CliError> {
+) -> Result<(Repository, Unlock), CliError> {
     // Nobody is asked for the password of a repository that isn't there.
     let id = identify(place, &*backend).await?;
     let (means, asked) = match given(context, place)? {
@@ -64,8 +67,9 @@ pub(crate) async fn open(
             None => (Means::Password(ask(context, &format!("Password for {}: ", place.shown()))?), true),
         },
     };
-    let opened = Repository::open(backend, &means.unlock(), Arc::clone(&context.clock)).await;
-    opened.map_err(|error| open_failed(place, &error, asked))
+    let unlock = means.unlock();
+    let opened = Repository::open(backend, &unlock, Arc::clone(&context.clock)).await;
+    opened.map(|repository| (repository, unlock)).map_err(|error| open_failed(place, &error, asked))
 }
 
 /// What the repository at a place calls itself.
@@ -89,7 +93,10 @@ async fn identify(place: &Place, backend: &dyn StorageBackend) -> Result<Reposit
 fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
     let failed = CliError::from_error(format!("cannot open the repository {}", place.shown()), error);
     match error {
-        OpenError::NotFound => failed.hint(format!("make one with `backup -r {} init`", quoted(&place.named))),
+        OpenError::NotFound => failed.hint(match &place.nearest {
+            Some(name) => format!("did you mean the configured `{name}`?"),
+            None => format!("make one with `backup -r {} init`", quoted(&place.named)),
+        }),
         OpenError::NotARepository(_) => failed.hint("name the folder of a repository, or another one to `init`"),
         OpenError::NewerVersion(_) => failed.hint("use a newer version of this program; nothing was changed"),
         OpenError::WrongKey { .. } if asked => failed.hint("try again, or use `--recovery-kit FILE`"),
@@ -136,7 +143,7 @@ pub(crate) fn given(context: &Context, place: &Place) -> Result<Option<Means>, C
     if let Some(file) = path("BACKUP_KEY_FILE") {
         return key_file(&file).map(Some);
     }
-    place.password.as_ref().map(|reference| password(context, reference)).transpose()
+    place.config.password.as_ref().map(|reference| password(context, reference)).transpose()
 }
 
 fn password(context: &Context, reference: &SecretRef) -> Result<Means, CliError> {
@@ -193,6 +200,77 @@ fn kept_key(context: &Context, id: RepositoryId) -> Result<Option<Means>, CliErr
     match kept_key_path(context, id) {
         Some(path) if path.exists() => key_file(&path).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// Keeps a new key where later commands find it by themselves. Before the repository has an id, the key lies under a name of
+/// its own, so that no moment is without it.
+pub(crate) struct KeptKey {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    path: PathBuf,
+}
+
+impl KeptKey {
+    pub(crate) fn new(context: &Context) -> Result<Self, CliError> {
+        let folder = context.environment.config_folder().ok_or_else(no_folder)?.join("keys");
+        let bytes = secrets::new_key().map_err(|reason| CliError::new(Exit::Failed, "cannot make a key").because(reason))?;
+        let stamp = context.clock.now().to_string().replace(':', "");
+        let path = folder.join(format!("new-{stamp}-{}.key", std::process::id()));
+        create_private(&path, &bytes).map_err(|error| {
+            CliError::from_error(format!("cannot keep the key file `{}`", path.display()), &error)
+        })?;
+        Ok(Self { bytes, path })
+    }
+
+    /// Gives the key the name by which it is found.
+    pub(crate) fn belongs_to(self, context: &Context, id: RepositoryId) -> Result<PathBuf, CliError> {
+        let path = kept_key_path(context, id).ok_or_else(no_folder)?;
+        std::fs::rename(&self.path, &path).map_err(|error| {
+            CliError::from_error(format!("the key stays in `{}`", self.path.display()), &error)
+                .hint("open the repository with `--key-file` and that file")
+        })?;
+        Ok(path)
+    }
+
+    /// Takes it away again: the repository was not made.
+    pub(crate) fn discard(self) {
+        // An unused key left behind hurts nobody.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+pub(crate) fn no_folder() -> CliError {
+    CliError::usage("this user has no configuration folder").hint("set HOME or XDG_CONFIG_HOME")
+}
+
+/// The secret for a new key slot: a file, a program, BACKUP_NEW_PASSWORD, a question.
+pub(crate) fn new_secret(context: &Context, args: &NewSecretArgs) -> Result<NewKey, CliError> {
+    let means = if let Some(file) = &args.new_key_file {
+        Some(new_key_file(file)?)
+    } else if let Some(file) = &args.new_password_file {
+        Some(password_file(context, file)?)
+    } else if let Some(command) = &args.new_password_command {
+        Some(password_command(context, command)?)
+    } else if context.environment.variable("BACKUP_NEW_PASSWORD").is_some() {
+        Some(password(context, &SecretRef::Env("BACKUP_NEW_PASSWORD".to_owned()))?)
+    } else {
+        None
+    };
+    match means.and_then(|means| means.new_key()) {
+        Some(key) => Ok(key),
+        None => Ok(NewKey::Password(ask_new(context, "New password: ")?, PasswordCost::RECOMMENDED)),
+    }
+}
+
+/// The key in a file, which is made if it is not there.
+pub(crate) fn new_key_file(file: &Path) -> Result<Means, CliError> {
+    match secrets::new_key() {
+        Ok(key) if !file.exists() => match create_private(file, &key) {
+            Ok(()) => Ok(Means::KeyFile(key)),
+            Err(error) => Err(CliError::from_error(format!("cannot make the key file `{}`", file.display()), &error)),
+        },
+        Ok(_) => key_file(file),
+        Err(reason) => Err(CliError::new(Exit::Failed, "cannot make a key").because(reason)),
     }
 }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 pub use contract::{
     BackendConfig, ConflictConfig, ConnectContext, InvalidConfig, OpenContext, RetentionConfig, SourceConfig,
 };
+use decode::DecodeError;
 use descriptor::Decode;
 pub use descriptor::{Descriptor, Family, FromUrl, OptionDoc, OptionKind};
 pub use problem::{ConfigError, ConfigProblem, Origin};
@@ -162,8 +163,9 @@ impl Registry {
     /// # Errors
     /// A [`ConfigProblem`] that names the key: unknown type, unknown or missing key, a value that is none.
     pub fn backend(&self, table: &Table) -> Result<Box<dyn BackendConfig>, ConfigProblem> {
-        let config = match self.find(Family::Backend, table)?.decode {
-            Decode::Backend(decode) => decode(&options_of(table))?,
+        let descriptor = self.find(Family::Backend, table)?;
+        let config = match descriptor.decode {
+            Decode::Backend(decode) => decode(&options_of(table)).map_err(|error| explained(descriptor, error))?,
             Decode::Source(_) | Decode::Retention(_) | Decode::Conflict(_) => return Err(wrong_family(table)),
         };
         validated(table, config.validate())?;
@@ -175,8 +177,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::backend`].
     pub fn source(&self, table: &Table) -> Result<Box<dyn SourceConfig>, ConfigProblem> {
-        let config = match self.find(Family::Source, table)?.decode {
-            Decode::Source(decode) => decode(&options_of(table))?,
+        let descriptor = self.find(Family::Source, table)?;
+        let config = match descriptor.decode {
+            Decode::Source(decode) => decode(&options_of(table)).map_err(|error| explained(descriptor, error))?,
             Decode::Backend(_) | Decode::Retention(_) | Decode::Conflict(_) => return Err(wrong_family(table)),
         };
         validated(table, config.validate())?;
@@ -188,8 +191,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::backend`].
     pub fn retention(&self, table: &Table) -> Result<Box<dyn RetentionConfig>, ConfigProblem> {
-        let config = match self.find(Family::Retention, table)?.decode {
-            Decode::Retention(decode) => decode(&options_of(table))?,
+        let descriptor = self.find(Family::Retention, table)?;
+        let config = match descriptor.decode {
+            Decode::Retention(decode) => decode(&options_of(table)).map_err(|error| explained(descriptor, error))?,
             Decode::Backend(_) | Decode::Source(_) | Decode::Conflict(_) => return Err(wrong_family(table)),
         };
         validated(table, config.validate())?;
@@ -201,8 +205,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::backend`].
     pub fn conflict(&self, table: &Table) -> Result<Box<dyn ConflictConfig>, ConfigProblem> {
-        let config = match self.find(Family::Conflict, table)?.decode {
-            Decode::Conflict(decode) => decode(&options_of(table))?,
+        let descriptor = self.find(Family::Conflict, table)?;
+        let config = match descriptor.decode {
+            Decode::Conflict(decode) => decode(&options_of(table)).map_err(|error| explained(descriptor, error))?,
             Decode::Backend(_) | Decode::Source(_) | Decode::Retention(_) => return Err(wrong_family(table)),
         };
         validated(table, config.validate())?;
@@ -290,6 +295,20 @@ fn options_of(table: &Table) -> Table {
     let mut options = table.clone();
     options.entries.remove(TYPE_KEY);
     options
+}
+
+/// A problem with the help of its option, where the plug-in's own words can't be shown since they may hold the value.
+fn explained(descriptor: &Descriptor, error: DecodeError) -> ConfigProblem {
+    let wordless = error.is_wordless();
+    let problem = ConfigProblem::from(error);
+    let name = problem.key.split('.').next().unwrap_or_default();
+    match descriptor.options.iter().find(|option| wordless && option.name == name) {
+        Some(option) => {
+            let hint = option.help.trim_end_matches('.').to_owned();
+            problem.with_hint(hint)
+        }
+        None => problem,
+    }
 }
 
 fn wrong_family(table: &Table) -> ConfigProblem {

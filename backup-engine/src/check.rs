@@ -258,8 +258,7 @@ impl Repository {
         let on_drop = crate::background::CancelOnDrop::new(&cancel);
         let repository = self.clone();
         let handle = tokio::runtime::Handle::current();
-        let run =
-            tokio::task::spawn_blocking(move || run::run(&repository, &handle, &options, &*monitor, &cancel));
+        let run = tokio::task::spawn_blocking(move || run::run(&repository, &handle, &options, &*monitor, &cancel));
         let result = run.await.map_err(|_| RepositoryError::WorkerDied)?;
         on_drop.disarm();
         result

@@ -165,8 +165,7 @@ impl BlobIndex {
 
     /// What is marked as damaged, in order.
     pub fn damage(&self) -> Vec<Damage> {
-        let mut damage: Vec<_> =
-            self.damaged.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let mut damage: Vec<_> = self.damaged.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         damage.sort();
         damage
     }

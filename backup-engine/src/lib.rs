@@ -1,6 +1,7 @@
 //! The repository engine: everything between a source and the objects that a store holds.
 
 mod background;
+pub mod check;
 pub mod chunker;
 pub mod compress;
 pub mod create;

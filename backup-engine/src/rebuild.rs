@@ -104,9 +104,8 @@ impl Repository {
         let on_drop = crate::background::CancelOnDrop::new(&cancel);
         let repository = self.clone();
         let handle = tokio::runtime::Handle::current();
-        let run = tokio::task::spawn_blocking(move || {
-            handle.block_on(run::run(&repository, &options, &*monitor, &cancel))
-        });
+        let run =
+            tokio::task::spawn_blocking(move || handle.block_on(run::run(&repository, &options, &*monitor, &cancel)));
         let result = run.await.map_err(|_| RepositoryError::WorkerDied)?;
         on_drop.disarm();
         result

@@ -125,8 +125,7 @@ pub(crate) struct Scope {
 impl Scope {
     /// Whether it looked at a pack at least as closely as `level`.
     pub(crate) fn covers(&self, pack: &PackId, level: CheckLevel) -> bool {
-        level == CheckLevel::Structure
-            || self.level >= level && self.stripe.is_none_or(|stripe| stripe.contains(pack))
+        level == CheckLevel::Structure || self.level >= level && self.stripe.is_none_or(|stripe| stripe.contains(pack))
     }
 
     /// Whether it looked at everything that another one did, at least as closely.
@@ -189,8 +188,7 @@ impl History {
             let level = Self::scope(record).map_or(CheckLevel::Data, |scope| scope.level);
             for (pack, offset_bytes) in record.damaged.iter().filter_map(|name| parse_damage(name)) {
                 let is_gone = self.records.iter().any(|(_, later)| {
-                    later.supersedes.contains(id)
-                        && Self::scope(later).is_some_and(|scope| scope.covers(&pack, level))
+                    later.supersedes.contains(id) && Self::scope(later).is_some_and(|scope| scope.covers(&pack, level))
                 });
                 if !is_gone {
                     held.insert(KnownDamage { pack, offset_bytes, level, at: record.at.clone() });
@@ -372,7 +370,7 @@ mod tests {
         assert_eq!(outdated(DATA, None), [0, 1, 2]);
         assert_eq!(outdated(OBJECTS, None), [0]);
         assert_eq!(outdated(DATA, Stripe::new(2, 3).ok()), [2]);
-        assert_eq!(outdated(OBJECTS, Stripe::new(2, 3).ok()), []);
+        assert!(outdated(OBJECTS, Stripe::new(2, 3).ok()).is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::{
-    ByteRange, Consistency, KeyPrefix, ObjectKey, ObjectMeta, PutBody, PutOptions, StorageBackend, StorageResult,
+    ByteRange, Consistency, Grade, KeyPrefix, ObjectKey, ObjectMeta, PutBody, PutOptions, StorageBackend, StorageResult,
 };
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -78,8 +78,17 @@ impl Context {
         self.store.put(key, body.into(), &PutOptions::overwrite()).await
     }
 
+    /// Puts an object that isn't there yet.
     pub(crate) async fn create(&self, key: &ObjectKey, body: impl Into<PutBody>) -> StorageResult<()> {
-        self.store.put(key, body.into(), &PutOptions::if_absent()).await
+        self.store.put(key, body.into(), &self.create_options()).await
+    }
+
+    /// `IfAbsent` where the store declares to know it, and `Overwrite` elsewhere.
+    pub(crate) fn create_options(&self) -> PutOptions {
+        match self.store.info().capabilities.put_if_absent {
+            Grade::None => PutOptions::overwrite(),
+            Grade::BestEffort | Grade::Atomic => PutOptions::if_absent(),
+        }
     }
 
     pub(crate) async fn get(&self, key: &ObjectKey) -> StorageResult<Bytes> {

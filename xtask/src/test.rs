@@ -49,6 +49,7 @@ impl Outcome {
 
 /// Runs every step, even after one failed, and fails if any did.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
     let strict = options.strict || std::env::var_os("CI").is_some_and(|value| value == "true");
     let mut outcome = Outcome::default();
 
@@ -84,8 +85,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     outcome.step("doctests", || counts.add(suite::doctests(with_environment(process::cargo()))));
     outcome.step("tests", || counts.add(suite::tests(with_environment(process::cargo()))));
 
+    let skipping = counts.skipping.len();
     outcome.skipped.append(&mut counts.skipped);
-    summary(&outcome, counts.passed, counts.failed);
+    outcome.steps.push(format!("in all {} min", start.elapsed().as_secs().div_ceil(60)));
+    summary(&outcome, counts.passed, counts.failed, skipping);
     if !outcome.failed.is_empty() {
         bail!("failed: {}", outcome.failed.join(", "));
     }
@@ -95,10 +98,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn summary(outcome: &Outcome, passed: usize, failed: usize) {
+fn summary(outcome: &Outcome, passed: usize, failed: usize, skipping: usize) {
     println!("\n== summary\n{}", outcome.steps.join(" · "));
     for skipped in &outcome.skipped {
         println!("skipped: {skipped}");
     }
-    println!("tests: {passed} passed, {failed} failed, {} skipped", outcome.skipped.len());
+    println!("tests: {passed} passed, {failed} failed, {skipping} skipped");
 }

@@ -30,7 +30,10 @@ pub(crate) fn put(
     mode: PutMode,
     cancel: &CancelToken,
 ) -> StorageResult<()> {
-    let failed = |error| from_io(error, StorageOperation::Put, Some(key));
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => root_is_gone(error, key),
+        _ => from_io(error, StorageOperation::Put, Some(key)),
+    };
     let (parent, name) = split(key);
     for _ in 0..MAX_ROUNDS {
         let dir = store.dir_for_writing(parent).map_err(failed)?;
@@ -177,6 +180,15 @@ fn not_flushed(error: io::Error, key: &ObjectKey) -> StorageError {
     from_io(error, StorageOperation::Put, Some(key))
         .with_retry(RetryAdvice::Never)
         .with_detail("flushing to disk failed")
+}
+
+/// Directories below the root are made where they are missing; so what is missing is the root.
+fn root_is_gone(error: io::Error, key: &ObjectKey) -> StorageError {
+    StorageError::new(StorageErrorKind::Unavailable, StorageOperation::Put)
+        .with_key(key)
+        .with_retry(RetryAdvice::Never)
+        .with_detail("the directory of the store was removed")
+        .with_source(error)
 }
 
 fn swept(key: &ObjectKey) -> StorageError {

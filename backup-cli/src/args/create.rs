@@ -23,8 +23,8 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
 
-    /// A label for the snapshot; may be given more than once.
-    #[arg(long = "tag", value_name = "LABEL")]
+    /// A tag for the snapshot; may be given more than once.
+    #[arg(long = "tag", value_name = "TAG")]
     pub(crate) tags: Vec<String>,
 
     /// The host's name in the snapshot, instead of this machine's.

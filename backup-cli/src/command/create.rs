@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::registry::OpenContext;
 use backup_core::{CancelToken, EntryError, EntryKind, Snapshotter, SourceContext, Work};
 use backup_engine::create::{CreateOptions, CreateReport};
 use backup_engine::repository::Repository;
 use serde::Serialize;
 
 use crate::args::create::CreateArgs;
+use crate::configuration;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit_code::Exit;
@@ -53,19 +55,34 @@ struct Problem<'a> {
 
 pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
     let options = args.options(context);
-    let sources = sources(args)?;
+    let sources = sources(context, args)?;
     let repository = context.open().await?;
     let mut exit = Exit::Done;
-    for source in sources {
+    let last = sources.len() - 1;
+    for (at, source) in sources.into_iter().enumerate() {
         let report = capture(context, &repository, source, options.clone()).await?;
-        exit = exit.max(show(context, &report)?);
+        let kind = if at == last { "summary" } else { "created" };
+        exit = exit.max(show(context, kind, &report)?);
     }
     Ok(exit)
 }
 
-fn sources(args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
-    let source = plugins::paths_source(args.selection.options(args.paths)).map_err(|error| source_failed(&error))?;
-    Ok(vec![Arc::from(source)])
+/// What is captured: each configured source by itself, or all paths together. At least one.
+fn sources(context: &Context, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
+    if args.sources.is_empty() {
+        let options = args.selection.options(args.paths);
+        let source = plugins::paths_source(options).map_err(|error| source_failed(&error))?;
+        return Ok(vec![Arc::from(source)]);
+    }
+    let config = context.config()?;
+    let open = |name: &String| {
+        let source = config
+            .source(name)
+            .map_err(|problem| configuration::refused(&format!("the source `{name}` can't be used"), problem))?;
+        let source = source.open(&OpenContext::new(Some(name.clone()), Arc::clone(&context.secrets)));
+        source.map(Arc::from).map_err(|error| source_failed(&error))
+    };
+    args.sources.iter().map(open).collect()
 }
 
 pub(crate) fn source_failed(error: &backup_core::SourceError) -> CliError {
@@ -118,7 +135,7 @@ fn count(source: &dyn Snapshotter, clock: &dyn backup_core::Clock, progress: &Pr
 }
 
 /// Says what came of a snapshot.
-pub(crate) fn show(context: &Context, report: &CreateReport) -> Result<Exit, CliError> {
+pub(crate) fn show(context: &Context, kind: &'static str, report: &CreateReport) -> Result<Exit, CliError> {
     let output = &context.output;
     show_problems(context, &report.problems, report.problem_count);
     let record = &report.record;
@@ -161,7 +178,7 @@ pub(crate) fn show(context: &Context, report: &CreateReport) -> Result<Exit, Cli
         ))
     };
     let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
-    output.finished(output.json("summary", &summary).and_then(|()| text()), exit)
+    output.finished(output.json(kind, &summary).and_then(|()| text()), exit)
 }
 
 /// Says what could not be done with single entries.

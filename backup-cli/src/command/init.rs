@@ -22,16 +22,11 @@ struct Summary {
 
 pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<Exit, CliError> {
     let place = context.place()?;
-    let key = match unlock::given(context, &place)? {
-        Some(means) => means.new_key().ok_or_else(|| {
-            CliError::usage("a recovery kit can't be the first key").hint("give a password; `backup key recovery-kit` makes a kit")
-        })?,
-        None => NewKey::Password(unlock::ask_new(context, "New password: ")?, PasswordCost::RECOMMENDED),
-    };
+    let key = first_key(context, &place)?;
     let repository = init_at(context, &place, &key, args.label).await?;
     let output = &context.output;
     let summary = Summary {
-        repository: place.config.location(),
+        repository: place.location(),
         id: repository.config().id.to_string(),
         format_version: repository.config().version,
     };
@@ -40,6 +35,21 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<Exit, CliEr
         .and_then(|()| output.report(format!("made the repository {}", place.shown())))
         .and_then(|()| output.report("make a recovery kit next: backup key recovery-kit"));
     output.finished(written, Exit::Done)
+}
+
+/// The first key: a key file that is made if need be, or a password that was given or is asked for.
+fn first_key(context: &Context, place: &Place) -> Result<NewKey, CliError> {
+    let means = match &context.global.key_file {
+        Some(file) => Some(unlock::new_key_file(file)?),
+        None => unlock::given(context, place)?,
+    };
+    match means {
+        Some(means) => means.new_key().ok_or_else(|| {
+            CliError::usage("a recovery kit can't be the first key")
+                .hint("give a password; `backup key recovery-kit` makes a kit")
+        }),
+        None => Ok(NewKey::Password(unlock::ask_new(context, "New password: ")?, PasswordCost::RECOMMENDED)),
+    }
 }
 
 /// Makes a repository at a place.

@@ -73,18 +73,18 @@ fn matches(args: &SnapshotsArgs, snapshot: &Snapshot) -> bool {
 }
 
 fn table(snapshots: &[&Snapshot]) -> Vec<String> {
-    let header = ["ID", "TIME", "HOST", "SOURCE", "FILES", "SIZE", "STORED", "LABELS"];
+    let header = ["ID", "TIME", "HOST", "SOURCE", "FILES", "SIZE", "STORED", "TAGS"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for snapshot in snapshots {
         let record = &snapshot.record;
         let roots: Vec<String> = record.source.roots.iter().map(|root| format!("/{}", root.0)).collect();
         let source = record.source.name.clone().unwrap_or_else(|| roots.join(" "));
-        let mut labels = snapshot.tags.clone();
+        let mut tags = snapshot.tags.clone();
         if snapshot.pinned {
-            labels.push("pinned".to_owned());
+            tags.push("pinned".to_owned());
         }
         if record.problems > 0 {
-            labels.push(format!("({})", human::things(record.problems, "problem", "problems")));
+            tags.push(format!("({})", human::things(record.problems, "problem", "problems")));
         }
         rows.push(vec![
             snapshot.id.short(),
@@ -94,7 +94,7 @@ fn table(snapshots: &[&Snapshot]) -> Vec<String> {
             human::count(record.statistics.files),
             human::size(record.tree.bytes),
             human::size(record.statistics.stored_bytes),
-            labels.join(" "),
+            tags.join(" "),
         ]);
     }
     human::columns(&rows, &[4, 5, 6])

@@ -226,8 +226,8 @@ impl Monitor for Progress {
         match event {
             Event::PhaseStarted { phase, total } => self.started(*phase, *total),
             Event::Progress { phase, done, total } => self.progress(*phase, *done, *total),
-            Event::Problem { message } => self.output.warn(message),
             Event::Notice { message } => self.output.say(message),
+            // Problems are in the operation's report, which is shown when it ends.
             _ => {}
         }
     }

@@ -11,13 +11,12 @@ use zeroize::Zeroizing;
 pub(crate) struct KitText<'a> {
     pub(crate) repository: &'a str,
     pub(crate) id: String,
-    pub(crate) slot: String,
     pub(crate) made: String,
 }
 
 impl KitText<'_> {
     fn render(&self, code: &str) -> Zeroizing<String> {
-        let Self { repository, id, slot, made } = self;
+        let Self { repository, id, made } = self;
         let half = code.len() / 2;
         // The code stands on two lines of seven groups, which is easier to copy from paper.
         let (first, second) = (&code[..half], code[half..].trim_start_matches('-'));
@@ -29,7 +28,6 @@ impl KitText<'_> {
              \n\
              Repository:  {repository}\n\
              Id:          {id}\n\
-             Key slot:    {slot}\n\
              Made:        {made}\n\
              \n\
              Recovery code:\n\
@@ -105,7 +103,7 @@ mod tests {
     fn code_is_found_in_the_kit_that_holds_it_and_nowhere_else() {
         let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7 % 251).unwrap());
         let code = encode_recovery_code(&secret);
-        let kit = KitText { repository: "/srv/b", id: "ab".repeat(32), slot: "cd".into(), made: "now".into() };
+        let kit = KitText { repository: "/srv/b", id: "ab".repeat(32), made: "now".into() };
         let text = kit.render(&code);
         let found = code_in(&text).unwrap();
         assert_eq!(*decode_recovery_code(&found).unwrap(), secret);

@@ -63,7 +63,7 @@ impl Config {
 /// A value as it may be seen: secrets as references, and text of variables and flags as what the option reads it as.
 fn shown(value: &Value, kind: Option<OptionKind>) -> Json {
     match (kind, &value.data) {
-        (Some(OptionKind::Secret), data) => secret(data),
+        (Some(OptionKind::Secret), _) => secret(value),
         (Some(OptionKind::Integer | OptionKind::Count), Data::Loose(text)) => {
             text.parse::<u64>().map_or_else(|_| json(value), |number| json!(number))
         }
@@ -82,14 +82,11 @@ fn shown(value: &Value, kind: Option<OptionKind>) -> Json {
     }
 }
 
-/// A secret's reference; anything else under the key of a secret is hidden.
-fn secret(data: &Data) -> Json {
-    match data {
-        Data::Text(text) | Data::Loose(text) if !text.starts_with(INLINE_PREFIX) && SecretRef::parse(text).is_ok() => {
-            json!(text)
-        }
-        Data::Text(_) | Data::Loose(_) | Data::Bool(_) | Data::Integer(_) | Data::Float(_) => hidden(),
-        Data::List(_) | Data::Table(_) => hidden(),
+/// A secret's reference; anything else under the key of a secret is hidden, since a variable in it may make it one.
+fn secret(value: &Value) -> Json {
+    match value.as_text().map(SecretRef::parse) {
+        Some(Ok(_)) => json(value),
+        Some(Err(_)) | None => json!("(hidden)"),
     }
 }
 

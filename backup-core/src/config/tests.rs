@@ -298,6 +298,19 @@ fn secrets_written_into_the_configuration_are_refused_unless_allowed() {
 }
 
 #[test]
+fn secret_that_a_variable_makes_or_that_stands_in_the_wrong_place_is_not_shown() {
+    let rest = format!("{HOME}hosts = [\"inline:{CANARY}\"]\n[defaults]\nallow_inline_secrets = true");
+    for secret in [format!("${{KIND}}:{CANARY}"), format!("inline:{CANARY}")] {
+        let text = format!("[repository.home]\npassword = \"{secret}\"\n") + &rest.replace("[repository.home]\n", "");
+        let layers = Layers::new().file("c.toml", text).environment(pairs(&[("KIND", "inline")]));
+        let config = Config::load(&registry(), &layers).unwrap();
+        assert!(config.repositories["home"].password.is_some());
+        let shown = config.to_toml();
+        assert!(!shown.contains(CANARY) && shown.contains("hosts = [\"inline:(hidden)\"]"), "{shown}");
+    }
+}
+
+#[test]
 fn what_is_shown_names_origins_and_holds_no_secret_and_no_variable() {
     let text = "[repository.home]\ntype = \"vault\"\npath = \"${WHERE}\"\npassword = \"env:PW\"\n[retention.r]\n\
                 type = \"by_category\"\n[retention.r.categories]\n\"a b\" = \"7d\"\n";

@@ -72,6 +72,11 @@ impl DecodeError {
     fn new(what: What) -> Self {
         Self { place: None, what }
     }
+
+    /// Whether nothing can be told but that the value is not accepted.
+    pub(crate) fn is_wordless(&self) -> bool {
+        matches!(self.what, What::Opaque)
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -137,10 +142,15 @@ impl Trail {
         if error.place.is_some() {
             return error;
         }
-        if let (What::Opaque, Some(last)) = (&error.what, self.last.borrow_mut().take()) {
-            return last;
+        let here = self.path.borrow().join(".");
+        if let (What::Opaque, Some(last)) = (&error.what, &*self.last.borrow()) {
+            // Only when it happened here or further in: another one may have been passed over long ago.
+            let inside = last.place.as_ref().and_then(|(path, _)| path.strip_prefix(&here));
+            if inside.is_some_and(|rest| here.is_empty() || rest.is_empty() || rest.starts_with('.')) {
+                return last.clone();
+            }
         }
-        error.place = Some((self.path.borrow().join("."), origin.clone()));
+        error.place = Some((here, origin.clone()));
         *self.last.borrow_mut() = Some(error.clone());
         error
     }
@@ -150,5 +160,28 @@ impl Trail {
         let result = visit();
         self.path.borrow_mut().pop();
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::Error as _;
+
+    use super::*;
+
+    fn at(trail: &Trail, name: &str, error: DecodeError) -> String {
+        trail.inside(name.to_owned(), || ConfigProblem::from(trail.locate(error, &Origin::default())).to_string())
+    }
+
+    #[test]
+    fn error_that_lost_its_words_gets_those_of_what_failed_inside_it_and_of_nothing_else() {
+        let lost = || DecodeError::custom("words that may hold a value");
+        let trail = Trail::default();
+        let told = trail.inside("hosts".to_owned(), || at(&trail, "0", DecodeError::missing_field("name")));
+        assert_eq!(told, "`hosts.0.name`: is missing");
+        assert_eq!(at(&trail, "hosts", lost()), told, "the one inside it");
+        assert_eq!(at(&trail, "hosts", lost()), told, "and again, however often it is passed on");
+        assert_eq!(at(&trail, "host", lost()), "`host`: the value is not accepted");
+        assert_eq!(at(&trail, "other", lost()), "`other`: the value is not accepted");
     }
 }

@@ -26,6 +26,27 @@ struct ShelfConfig {
     key: Option<SecretRef>,
     #[serde(default)]
     limits: BTreeMap<String, u8>,
+    #[serde(default)]
+    even: Even,
+}
+
+/// A type with words of its own, which repeat the value.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Even(u8);
+
+impl TryFrom<String> for Even {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().ok().filter(|number| number % 2 == 0).map(Self).ok_or(format!("{text} is not even"))
+    }
+}
+
+impl From<Even> for String {
+    fn from(even: Even) -> Self {
+        even.0.to_string()
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,6 +87,7 @@ const OPTIONS: &[OptionDoc] = &[
     OptionDoc::optional("tags", OptionKind::TextList, "Words."),
     OptionDoc::optional("key", OptionKind::Secret, "The key."),
     OptionDoc::optional("limits", OptionKind::Nested, "Limits."),
+    OptionDoc::optional("even", OptionKind::Text, "An even number."),
 ];
 
 const SHELF: Descriptor = Descriptor::backend::<ShelfConfig>("shelf", "acme-shelf")
@@ -191,6 +213,10 @@ fn wrong_values_are_told_by_key_and_line_and_never_repeated() {
         message("path = \"x\"\n[limits]\na = 1\nb = \"canary-91c2\""),
         "f.toml:4: `limits.b`: expected a whole number from 0 to 255, found a text"
     );
+    assert_eq!(
+        message("path = \"x\"\neven = \"canary-91c2\""),
+        "f.toml:2: `even`: the value is not accepted (An even number)"
+    );
     let text = message("path = \"x\"\nkey = \"canary-91c2\"");
     assert!(text.starts_with("f.toml:2: `key`: expected a reference to a secret: `env:NAME`"), "{text}");
     assert_eq!(message("path = \"\""), "f.toml:1: `path`: is empty");
@@ -300,7 +326,7 @@ fn descriptor_that_contradicts_its_type_is_refused() {
         Err(RegistryError::Descriptor { reason, .. }) => reason,
         other => panic!("{other:?}"),
     };
-    assert!(reason(SHELF.options(&[])).contains("it documents the options [] and reads [\"key\", "));
+    assert!(reason(SHELF.options(&[])).contains("it documents the options [] and reads [\"even\", \"key\", "));
     const TWICE: &[OptionDoc] = &[OPTIONS[0], OPTIONS[0]];
     assert!(reason(SHELF.options(TWICE)).contains("`path` is documented twice"));
 

@@ -47,10 +47,7 @@ impl Reader<'_> {
         let mut table = Table::new().from_origin(origin);
         for (name, value) in parsed {
             let path = super::problem::join(path, name.get_ref());
-            let mut value = self.value(value, &path)?;
-            // The line of the name is what a person looks for; a value may begin lines below it.
-            value.origin = self.origin(name.span().start);
-            table.entries.insert(name.get_ref().to_string(), value);
+            table.entries.insert(name.get_ref().to_string(), self.value(value, &path)?);
         }
         Ok(table)
     }

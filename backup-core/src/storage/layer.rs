@@ -6,10 +6,20 @@
 
 mod around;
 pub mod fault;
+mod idle;
+mod limit;
 mod metrics;
+mod prefix;
+mod read_only;
 mod retry;
+mod throttle;
 
 pub use around::{Around, Call, Layered, Reply};
 pub use fault::{FaultBackend, FaultKind, FaultRule, OperationRecord, Outcome};
+pub use idle::IdleTimeout;
+pub use limit::Limit;
 pub use metrics::{Latency, Metrics, OperationMetrics};
+pub use prefix::Prefix;
+pub use read_only::ReadOnly;
 pub use retry::{Retry, RetryPolicy};
+pub use throttle::Throttle;

@@ -12,16 +12,18 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::CheckError;
+use super::findings::WRONG_HASH;
+use super::inventory::words;
 use super::queue::{BlockTask, FetchedPack, OpenPack, Queue, Work};
-use super::{CheckError, findings::WRONG_HASH};
 use crate::compress::Decompressor;
 use crate::crypto::{BlobHasher, sha256};
 use crate::error::RepositoryError;
-use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole, HEADER_BYTES};
+use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
 use crate::format::pack::{Block, PackTable};
 use crate::format::{BlobType, FormatError, ObjectKind, malformed};
 use crate::id::{BlobPrefix, PackId};
-use crate::index::{BlobIndex, Damage};
+use crate::index::{BlobIndex, BlobLocation, Damage};
 use crate::layout;
 use crate::pack::table::read_footer;
 use crate::store::ObjectStore;
@@ -144,24 +146,18 @@ impl DataCheck<'_> {
 
     /// What the index says about the blocks of some packs; goes over the whole index once.
     fn tables_from_index(&self, packs: &[u32]) -> BTreeMap<u32, Vec<IndexedBlock>> {
-        let mut blobs: BTreeMap<u32, BTreeMap<(u32, u16), (u32, BlobPrefix)>> =
-            packs.iter().map(|&pack| (pack, BTreeMap::new())).collect();
-        for (prefix, location) in self.index.iter() {
-            if let Some(blobs) = blobs.get_mut(&location.pack) {
-                blobs.insert((location.offset_bytes, location.number), (location.sealed_bytes, prefix));
+        let mut tables: BTreeMap<u32, Vec<IndexedBlock>> = packs.iter().map(|&pack| (pack, Vec::new())).collect();
+        let wanted = |pack: &u32| packs.binary_search(pack).is_ok();
+        let mut blobs: Vec<_> = self.index.iter().filter(|(_, location)| wanted(&location.pack)).collect();
+        blobs.sort_unstable_by_key(|(_, location)| (location.pack, location.offset_bytes, location.number));
+        for (prefix, BlobLocation { pack, offset_bytes, sealed_bytes, .. }) in blobs {
+            let blocks = tables.entry(pack).or_default();
+            match blocks.last_mut() {
+                Some(block) if block.offset_bytes == offset_bytes => block.blobs.push(prefix),
+                _ => blocks.push(IndexedBlock { offset_bytes, sealed_bytes, blobs: vec![prefix] }),
             }
         }
-        let blocks = |blobs: BTreeMap<(u32, u16), (u32, BlobPrefix)>| {
-            let mut blocks: Vec<IndexedBlock> = Vec::new();
-            for ((offset_bytes, _), (sealed_bytes, prefix)) in blobs {
-                match blocks.last_mut() {
-                    Some(block) if block.offset_bytes == offset_bytes => block.blobs.push(prefix),
-                    _ => blocks.push(IndexedBlock { offset_bytes, sealed_bytes, blobs: vec![prefix] }),
-                }
-            }
-            blocks
-        };
-        blobs.into_iter().map(|(pack, blobs)| (pack, blocks(blobs))).collect()
+        tables
     }
 
     fn pass(&self, tasks: &[PackTask], tables: BTreeMap<u32, Vec<IndexedBlock>>) -> Result<Verified, CheckError> {
@@ -231,7 +227,7 @@ impl DataCheck<'_> {
                     let error = RepositoryError::from(error);
                     match task.number {
                         _ if !error.is_damage() => return Err(error.into()),
-                        Some(pack) => shared.damage(pack, None, format!("can't be read: {error}")),
+                        Some(pack) => shared.damage(pack, None, words(&error)),
                         // Gone since the listing, or garbage that can't be read: nothing refers to it.
                         None => {}
                     }
@@ -423,6 +419,3 @@ impl<'a> Worker<'a> {
         }
     }
 }
-
-/// The least a pack can have: anything shorter has lost its header.
-pub(super) const MIN_PACK_BYTES: u64 = HEADER_BYTES as u64;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backup_core::{ObjectKey, StorageErrorKind};
+use backup_core::{ObjectKey, ObjectMeta, StorageErrorKind, Timestamp};
 use futures::TryStreamExt;
 use tokio::runtime::Handle;
 
@@ -17,7 +17,7 @@ use crate::layout;
 use crate::pack::upload::Uploader;
 use crate::pack::writer::PackWriter;
 use crate::repository::Repository;
-use crate::snapshots::format_time;
+use crate::snapshots::{format_time, parse_time};
 use crate::tree::TreeWriter;
 
 /// The session of the run in this process.
@@ -91,13 +91,18 @@ pub(super) fn remove_objects(repository: &Repository, handle: &Handle, keys: &[O
 pub(super) struct Interrupted {
     pub(super) session: String,
     pub(super) tree: Option<TreeRoot>,
-    pub(super) keys: Vec<ObjectKey>,
+    /// Its objects, where nobody can need them once its work is taken over; empty for a run that may still go on.
+    pub(super) removable: Vec<ObjectKey>,
 }
+
+/// A session whose newest object is older than this, by the store's own clock where it tells, is taken for dead: it is many times the
+/// interval between the checkpoints of a run.
+const SESSION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// Finds what earlier runs of this source on this host left.
 ///
-/// A run of the same source on the same host that still goes on loses nothing: its checkpoints are read, and removed only when this
-/// run has committed; it needs them only if it is interrupted.
+/// A run of the same source on the same host may still go on: its checkpoints are read, and its session is left alone until it has ended
+/// or has not been heard of for an hour.
 pub(super) fn find_interrupted(
     repository: &Repository,
     handle: &Handle,
@@ -108,21 +113,21 @@ pub(super) fn find_interrupted(
     let folder = layout::sessions();
     let mut listed: Vec<_> = handle.block_on(backend.list(&folder).try_collect())?;
     listed.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut sessions: Vec<(String, Vec<ObjectKey>)> = Vec::new();
+    let mut sessions: Vec<(String, Vec<ObjectMeta>)> = Vec::new();
     for meta in listed {
         let Some((session, _)) = meta.key.as_str().strip_prefix("sessions/").and_then(|rest| rest.split_once('/'))
         else {
             continue;
         };
         match sessions.last_mut() {
-            Some((last, keys)) if last == session => keys.push(meta.key),
-            _ => sessions.push((session.to_owned(), vec![meta.key])),
+            Some((last, objects)) if last == session => objects.push(meta),
+            _ => sessions.push((session.to_owned(), vec![meta])),
         }
     }
     let mut found = Vec::new();
-    for (session, keys) in sessions {
-        let Some(newest) = keys.last() else { continue };
-        let record = match handle.block_on(repository.store().get_record_as(newest, ObjectKind::Session)) {
+    for (session, objects) in sessions {
+        let Some(newest) = objects.last() else { continue };
+        let record = match handle.block_on(repository.store().get_record_as(&newest.key, ObjectKind::Session)) {
             Ok(payload) => serde_json::from_slice::<SessionRecord>(&payload).ok(),
             Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => None,
             Err(error) if error.is_damage() => None,
@@ -131,7 +136,10 @@ pub(super) fn find_interrupted(
             Err(error) => return Err(error),
         };
         if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {
-            found.push(Interrupted { session, tree: record.tree, keys });
+            let heard = newest.stored_at.or_else(|| parse_time(&record.at)).unwrap_or(Timestamp::EPOCH);
+            let is_over = record.ended || repository.clock().now().saturating_since(heard) >= SESSION_LIFETIME;
+            let removable = if is_over { objects.into_iter().map(|meta| meta.key).collect() } else { Vec::new() };
+            found.push(Interrupted { session, tree: record.tree, removable });
         }
     }
     // The one that got furthest first.

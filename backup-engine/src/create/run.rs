@@ -178,7 +178,7 @@ pub(super) fn run(
     session.remove();
     let resumed = interrupted.first().map(|interrupted| interrupted.session.clone());
     for interrupted in &interrupted {
-        remove_objects(repository, handle, &interrupted.keys);
+        remove_objects(repository, handle, &interrupted.removable);
     }
     let problems = counters.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(CreateReport { snapshot: SnapshotId::from_bytes(*id.as_bytes()), record, problems, problem_count, resumed })

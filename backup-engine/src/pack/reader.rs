@@ -161,8 +161,7 @@ impl BlobReader {
         let range = ByteRange::Span { offset_bytes: 0, len_bytes: HEADER_BYTES as u64 };
         let header = self.handle.block_on(self.store.backend().get(&key, range))?;
         // A pack of a newer version can't be in a repository of this one: a byte that says so is damaged.
-        Envelope::open(self.store.keyring(), kind, &header)
-            .map_err(|source| RepositoryError::Damaged { key, source })
+        Envelope::open(self.store.keyring(), kind, &header).map_err(|source| RepositoryError::Damaged { key, source })
     }
 }
 

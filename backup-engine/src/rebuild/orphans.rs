@@ -41,9 +41,10 @@ impl Repository {
             let id = layout::pack_of(&meta.key)?;
             index.index.number_of(&id).is_none().then_some((id, meta.size_bytes))
         });
-        let fetches = futures::stream::iter(orphans.map(|(id, size_bytes): (PackId, u64)| async move {
-            fetch_table(self.store(), &id, size_bytes).await
-        }));
+        let fetches =
+            futures::stream::iter(orphans.map(|(id, size_bytes): (PackId, u64)| async move {
+                fetch_table(self.store(), &id, size_bytes).await
+            }));
         let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
         let mut adopted = Adopted::default();
         let mut packs = Vec::new();

@@ -137,7 +137,9 @@ async fn index_pack(
             let what = format!("{}; its blocks were searched", what(&error));
             Ok(Indexed { id, pack: Some(pack), problem: problem(what, blocks) })
         }
-        Ok(_) => Ok(Indexed { id, pack: None, problem: problem(format!("{}; it has no readable block", what(&error)), 0) }),
+        Ok(_) => {
+            Ok(Indexed { id, pack: None, problem: problem(format!("{}; it has no readable block", what(&error)), 0) })
+        }
         Err(error) if error.is_damage() => Ok(Indexed { id, pack: None, problem: problem(what(&error), 0) }),
         Err(error) => Err(error),
     }

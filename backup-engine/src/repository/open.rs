@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 use super::Repository;
 use crate::crypto::{Keyring, SecretKey, sha256};
 use crate::error::RepositoryError;
-use crate::format::FormatError;
 use crate::format::config::UncheckedConfig;
 use crate::format::slot::{EPOCH_KIND, KeySlot, SLOT_KIND, SlotType, key_object_kind, open_epoch};
+use crate::format::{FormatError, malformed};
 use crate::id::RepositoryId;
 use crate::layout;
 
@@ -170,6 +170,11 @@ fn unlock_root(
 ) -> Result<SecretKey, OpenError> {
     let slots = slots(objects, repository);
     if slots.is_empty() {
+        let is_of_another = objects.iter().any(|(kind, object)| *kind == SLOT_KIND && KeySlot::decode(object).is_ok());
+        if is_of_another {
+            let error = malformed("config", "it names another repository than the key slots do");
+            return Err(RepositoryError::format(&layout::config(), error).into());
+        }
         return Err(OpenError::KeysLost("key slot"));
     }
     let decoded;

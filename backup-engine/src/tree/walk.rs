@@ -29,6 +29,22 @@ struct NodeRef {
     first: Option<EntryPath>,
 }
 
+/// What a walk stands before.
+#[derive(Debug)]
+pub enum Head<'a> {
+    /// An entry.
+    Entry(&'a TreeEntry),
+    /// A node that has not been read.
+    Node {
+        /// Its level, 0 for a leaf.
+        level: u8,
+        /// Its blob. Trees that share a node have the same entries below it.
+        id: BlobId,
+        /// The first path below it; `None` for the root.
+        first: Option<&'a EntryPath>,
+    },
+}
+
 /// A part of a tree that can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("a part of the tree can't be read, from `{}` on", from.as_ref().map_or_else(|| "its beginning".to_owned(), ToString::to_string))]
@@ -54,15 +70,60 @@ impl TreeWalk {
         Self { from: Some(path.clone()), ..Self::new(reader, root) }
     }
 
-    /// Visits the next node. Returns `false` when there is none.
-    fn advance(&mut self) -> Result<bool, TreeDamage> {
-        let Some((level, node)) = self.pending.pop() else { return Ok(false) };
-        // The last child that begins at or before the wanted path may hold it; those before can't.
-        if let (Some(from), Some((_, next))) = (&self.from, self.pending.last())
+    /// Goes forward to the first entry at or after a path; nodes that lie wholly before it are not read. Never goes back.
+    pub fn seek(&mut self, path: &EntryPath) {
+        if self.from.as_ref().is_none_or(|from| from < path) {
+            self.from = Some(path.clone());
+        }
+        let skip = self.leaf.as_slice().partition_point(|item| item.entry.path < *path);
+        if let Some(last) = skip.checked_sub(1) {
+            self.leaf.nth(last);
+        }
+    }
+
+    /// What comes next, without reading anything; `None` at the end.
+    pub fn head(&mut self) -> Option<Head<'_>> {
+        if self.leaf.as_slice().is_empty() {
+            self.pass_nodes_before();
+            let (level, node) = self.pending.last()?;
+            return Some(Head::Node { level: *level, id: node.id, first: node.first.as_ref() });
+        }
+        self.leaf.as_slice().first().map(Head::Entry)
+    }
+
+    /// Goes past the node that is the head, unread; does nothing when the head is an entry.
+    pub fn skip_node(&mut self) {
+        if self.leaf.as_slice().is_empty() {
+            self.pass_nodes_before();
+            self.pending.pop();
+        }
+    }
+
+    /// Reads the node that is the head, so that what is below it comes next; does nothing when the head is an entry.
+    ///
+    /// # Errors
+    /// [`TreeDamage`] when it can't be read; the walk then stands after it.
+    pub fn open_node(&mut self) -> Result<(), TreeDamage> {
+        if self.leaf.as_slice().is_empty() {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Drops nodes that lie wholly before the wanted path: the last one that begins at or before it may hold it, those before can't.
+    fn pass_nodes_before(&mut self) {
+        let Some(from) = &self.from else { return };
+        while let [.., (_, next), _] = self.pending.as_slice()
             && next.first.as_ref().is_some_and(|first| first <= from)
         {
-            return Ok(true);
+            self.pending.pop();
         }
+    }
+
+    /// Visits the next node. Returns `false` when there is none.
+    fn advance(&mut self) -> Result<bool, TreeDamage> {
+        self.pass_nodes_before();
+        let Some((level, node)) = self.pending.pop() else { return Ok(false) };
         let visited = self.visit(level, &node);
         visited.map_err(|source| TreeDamage {
             from: node.first,

@@ -95,7 +95,7 @@ pub(crate) async fn wrong_digest_leaves_nothing(cx: &Context) -> CaseResult {
     }
     let (new, old) = (key("digest/new"), key("digest/old"));
     let wrong = |options: PutOptions| options.with_sha256(Sha256::digest(b"something else").into());
-    for options in [PutOptions::overwrite(), PutOptions::if_absent()] {
+    for options in [PutOptions::overwrite(), cx.create_options()] {
         let result = cx.store.put(&new, bytes(1, 5_000).into(), &wrong(options)).await;
         expect_kind(result, StorageErrorKind::Integrity, "put with a wrong digest")?;
     }
@@ -110,7 +110,7 @@ pub(crate) async fn wrong_digest_leaves_nothing(cx: &Context) -> CaseResult {
 pub(crate) async fn right_digest_is_stored(cx: &Context) -> CaseResult {
     let at = key("digest/right");
     let whole = bytes(4, 100_000);
-    let options = PutOptions::if_absent().with_sha256(Sha256::digest(&whole).into());
+    let options = cx.create_options().with_sha256(Sha256::digest(&whole).into());
     let pieces = vec![whole.slice(..1), whole.slice(1..99_999), Bytes::new(), whole.slice(99_999..)];
     cx.store.put(&at, PutBody::from_pieces(pieces), &options).await?;
     cx.settle_reads().await;

@@ -1,6 +1,6 @@
 //! What the store declares about itself against what it does.
 
-use backup_core::{Grade, StorageErrorKind};
+use backup_core::{Grade, PutOptions, StorageErrorKind};
 
 use crate::content::bytes;
 use crate::context::{Context, key};
@@ -31,7 +31,7 @@ pub(crate) async fn undeclared_create_has_no_effect(cx: &Context) -> CaseResult 
     let (there, missing) = (key("create/there"), key("create/missing"));
     cx.put(&there, bytes(1, 10)).await?;
     for at in [&there, &missing] {
-        let result = cx.create(at, bytes(2, 10)).await;
+        let result = cx.store.put(at, bytes(2, 10).into(), &PutOptions::if_absent()).await;
         expect_kind(result, StorageErrorKind::Unsupported, "a create-only put that is not declared")?;
     }
     cx.settle_reads().await;

@@ -46,7 +46,7 @@ pub(crate) async fn settled_failures_are_not_to_be_repeated(cx: &Context) -> Cas
     for error in [missing, outside] {
         ensure!(error.retry() == RetryAdvice::Never, "{error}: advises {:?}", error.retry());
     }
-    if let Err(error) = cx.create(&there, bytes(2, 10)).await {
+    if let Err(error) = cx.store.put(&there, bytes(2, 10).into(), &PutOptions::if_absent()).await {
         ensure!(error.retry() == RetryAdvice::Never, "{error}: advises {:?}", error.retry());
     }
     Ok(())

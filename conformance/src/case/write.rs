@@ -240,7 +240,7 @@ pub(crate) async fn full_store_refuses_and_goes_on(cx: &Context) -> CaseResult {
     let overwrite = PutOptions::overwrite();
     store.put(&kept, bytes(1, 1 << 20).into(), &overwrite).await?;
     let large = usize::try_from(SMALL_STORE_BYTES).unwrap_or(usize::MAX) * 2;
-    for options in [PutOptions::if_absent(), overwrite.clone()] {
+    for options in [cx.create_options(), overwrite.clone()] {
         let result = store.put(&too_much, bytes(2, large).into(), &options).await;
         let error = expect_kind(result, StorageErrorKind::QuotaExceeded, "put of more than there is room for")?;
         ensure!(error.retry() == RetryAdvice::Never, "a full store advises to try again: {:?}", error.retry());

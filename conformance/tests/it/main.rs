@@ -1,4 +1,9 @@
 //! The suite against the strict memory store, against wrong stores, and against its own contract.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod contract;
+mod layers;
 mod memory;
+mod mutants;
+mod rich;

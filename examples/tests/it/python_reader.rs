@@ -7,11 +7,12 @@ mod tree;
 
 use std::path::Path;
 
+use backup_engine::format::slot::SlotNote;
 use backup_engine::repository::keys::{encode_recovery_code, new_recovery_code};
 use backup_engine::repository::{InitOptions, NewKey};
 use zeroize::Zeroizing;
 
-use repository::{Written, every_kind_of_object};
+use repository::{KEY_FILE, Written, every_kind_of_object};
 use script::Reader;
 
 /// Exit codes of the program.
@@ -36,13 +37,16 @@ async fn restores_what_the_engine_captured() {
 
     let target = folder.path().join("target");
     reader.run(&written.path, &["restore", "latest", path(&target)]).succeeds();
-    assert_eq!(tree::shape(&source), tree::shape(&below(&target, &source)));
+    assert_eq!(tree::differences(&source, &below(&target, &source)), [] as [&str; 0]);
+
+    // 4 MiB of sizes; a restore that writes the holes would take them all.
+    assert!(tree::hole_bytes(&below(&target, &source)) < 1 << 20);
 
     let earlier = folder.path().join("earlier");
     reader.run(&written.path, &["restore", &first.to_string()[..8], path(&earlier)]).succeeds();
     std::fs::remove_file(source.join("late")).unwrap();
     tree::settle(&source);
-    assert_eq!(tree::shape(&source), tree::shape(&below(&earlier, &source)));
+    assert_eq!(tree::differences(&source, &below(&earlier, &source)), [] as [&str; 0]);
 
     let listed = reader.run(&written.path, &["list"]).succeeds();
     let ids: Vec<&str> = listed.lines().map(|line| line.split('\t').next().unwrap_or_default()).collect();
@@ -80,7 +84,10 @@ async fn a_flipped_byte_in_any_object_is_refused_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let source = tree::nasty(folder.path(), FEW);
     let written = every_kind_of_object(folder.path(), &source).await;
-    reader.run(&written.path, &["verify"]).succeeds();
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, KEY_FILE).unwrap();
+    let verify = || reader.command(&written.path, &["--key-file", path(&key_file), "verify"], &[]);
+    verify().succeeds();
     let objects = written.objects();
     for kind in ["config", "keys/", "packs/", "index/", "snapshots/", "sessions/", "marks/", "verify/"] {
         assert!(objects.iter().any(|key| key.starts_with(kind)), "no {kind} in {objects:?}");
@@ -91,13 +98,19 @@ async fn a_flipped_byte_in_any_object_is_refused_and_named() {
             let mut damaged = sound.clone();
             damaged[at] ^= 1;
             written.replace(key, &damaged);
-            reader.run(&written.path, &["verify"]).refuses(DAMAGED, key);
+            verify().refuses(DAMAGED, key);
         }
         written.replace(key, &sound[..sound.len() - 1]);
-        reader.run(&written.path, &["verify"]).refuses(DAMAGED, key);
+        verify().refuses(DAMAGED, key);
         written.replace(key, &sound);
     }
-    reader.run(&written.path, &["verify"]).succeeds();
+    // Only a session's objects are not named by their hash: they say themselves where they belong.
+    let session = objects.iter().find(|key| key.starts_with("sessions/")).unwrap();
+    let elsewhere = session.replace("00000000", "00000001");
+    std::fs::copy(written.path.join(session), written.path.join(&elsewhere)).unwrap();
+    verify().refuses(DAMAGED, &elsewhere);
+    std::fs::remove_file(written.path.join(&elsewhere)).unwrap();
+    verify().succeeds();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +148,7 @@ async fn finds_blobs_without_any_index() {
     std::fs::remove_dir_all(written.path.join("index")).unwrap();
     let target = folder.path().join("target");
     reader.run(&written.path, &["restore", "latest", path(&target)]).succeeds();
-    assert_eq!(tree::shape(&source), tree::shape(&below(&target, &source)));
+    assert_eq!(tree::differences(&source, &below(&target, &source)), [] as [&str; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,9 +158,9 @@ async fn opens_with_every_kind_of_key_and_no_other() {
     let written = Written::new(folder.path(), &InitOptions::default()).await;
     let code = new_recovery_code();
     let file = folder.path().join("key");
-    std::fs::write(&file, [7; 48]).unwrap();
-    for key in [NewKey::RecoveryCode(code.clone()), NewKey::KeyFile(Zeroizing::new(vec![7; 48]))] {
-        written.repository.add_key(&key, &Default::default()).await.unwrap();
+    std::fs::write(&file, KEY_FILE).unwrap();
+    for key in [NewKey::RecoveryCode(code.clone()), NewKey::KeyFile(Zeroizing::new(KEY_FILE.to_vec()))] {
+        written.repository.add_key(&key, &SlotNote::default()).await.unwrap();
     }
     let printed = encode_recovery_code(&code).to_uppercase().replace('-', " ");
     let with = |option: &str, value: &str| {
@@ -172,6 +185,10 @@ async fn never_writes_outside_its_target() {
     let target = folder.path().join("target");
     reader.run(&written.path, &["restore", "latest", path(&target)]).refuses(DAMAGED, "below what is no directory");
     reader.run(&written.path, &["verify"]).refuses(DAMAGED, "below what is no directory");
+    written.capture_from(hostile::source_across_leaves(&outside)).await;
+    let second = folder.path().join("second");
+    reader.run(&written.path, &["restore", "latest", path(&second)]).refuses(DAMAGED, "below what is no directory");
+    assert_eq!(std::fs::read_dir(&second).unwrap().count(), 65, "the first leaf was to be restored");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 
     std::fs::create_dir_all(&target).unwrap();

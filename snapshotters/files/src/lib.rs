@@ -34,6 +34,7 @@ mod config;
 mod options;
 mod racy;
 mod rules;
+mod selection;
 mod snapshotter;
 mod templates;
 
@@ -47,7 +48,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-pub use config::FilesConfig;
-pub use options::FilesOptions;
+pub use config::{FilesConfig, SetConfig};
+pub use options::{FileSet, FilesOptions};
 pub use snapshotter::FilesSnapshotter;
 pub use templates::{Template, template, templates};

@@ -25,8 +25,8 @@ pub struct FilesOptions {
     /// The name of the source in the configuration; stored in snapshots.
     pub name: Option<String>,
     /// What to capture: files and directories. A relative one counts from the working directory of the moment when the
-    /// snapshotter is made. Links on the way to a root are resolved; a root that is a link itself is kept as a link,
-    /// unless it is written with a `/` at its end.
+    /// snapshotter is made. Links on the way to a root are resolved. Of a root that is a link itself, both the link and
+    /// what it leads to are captured; with a `/` at its end only the latter.
     pub roots: Vec<PathBuf>,
     /// When not empty, only what one of these patterns matches is captured, with everything below a directory that
     /// matches, and the directories that lead there.
@@ -42,6 +42,23 @@ pub struct FilesOptions {
     pub one_file_system: bool,
     /// Larger regular files are left out. Default: no limit.
     pub max_file_bytes: Option<u64>,
+    /// More roots, with patterns of their own. Everything else above holds for them as well.
+    pub sets: Vec<FileSet>,
+}
+
+/// Some roots with patterns of their own.
+///
+/// Where roots lie in one another, the nearest one above a file decides which patterns it is held against.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileSet {
+    /// A name for people.
+    pub name: String,
+    /// What it captures; see [`FilesOptions::roots`].
+    pub roots: Vec<PathBuf>,
+    /// What it is restricted to; see [`FilesOptions::include`].
+    pub include: Vec<String>,
+    /// What is left out of it; see [`FilesOptions::exclude`].
+    pub exclude: Vec<String>,
 }
 
 impl FilesOptions {
@@ -56,6 +73,7 @@ impl FilesOptions {
             exclude_caches: false,
             one_file_system: false,
             max_file_bytes: None,
+            sets: Vec::new(),
         }
     }
 }

@@ -24,27 +24,27 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use backup_core::{EntryPath, RestoreTarget, SourceContext, SourceError, SourceView, TargetOptions};
 
 use crate::options::FilesOptions;
-use crate::rules::Rules;
+use crate::selection::Selection;
 
 use roots::Roots;
 
 /// The roots as they appear in entry paths, without those inside others.
-pub(crate) fn outer_roots(roots: &[PathBuf]) -> Vec<EntryPath> {
-    Roots::resolve(roots).outer()
+pub(crate) fn outer_roots(selections: &[Selection]) -> Vec<EntryPath> {
+    Roots::resolve(selections).outer()
 }
 
 /// Opens a view of the files as they are now.
 pub(crate) fn begin(
     options: &FilesOptions,
-    rules: &Rules,
+    selections: &Arc<[Selection]>,
     context: &SourceContext<'_>,
 ) -> Result<Box<dyn SourceView>, SourceError> {
-    Ok(Box::new(view::FilesView::begin(options, rules, context)?))
+    Ok(Box::new(view::FilesView::begin(options, selections, context)?))
 }
 
 /// Opens a directory to restore into, made when it isn't there.

@@ -1,19 +1,19 @@
 //! Windows: not built yet; every operation says so.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use backup_core::{EntryPath, RestoreTarget, SourceContext, SourceError, SourceView, TargetOptions};
 
 use crate::options::FilesOptions;
-use crate::rules::Rules;
+use crate::selection::Selection;
 
-pub(crate) fn outer_roots(_roots: &[PathBuf]) -> Vec<EntryPath> {
+pub(crate) fn outer_roots(_selections: &[Selection]) -> Vec<EntryPath> {
     Vec::new()
 }
 
 pub(crate) fn begin(
     _options: &FilesOptions,
-    _rules: &Rules,
+    _selections: &Arc<[Selection]>,
     _context: &SourceContext<'_>,
 ) -> Result<Box<dyn SourceView>, SourceError> {
     Err(SourceError::Unsupported("capturing files on Windows"))

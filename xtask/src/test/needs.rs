@@ -1,7 +1,7 @@
 //! What the tests need besides the Rust toolchain and a C compiler, and how it gets onto a Debian machine.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -110,8 +110,9 @@ fn install_packages() -> Result<()> {
             sudo.args(["--non-interactive", "apt-get"]);
             sudo
         };
-        process::run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-            .context("installing needs root, or sudo without a password")
+        // What dpkg unpacks is nobody's concern; what fails goes to standard error.
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        process::run(&mut command).context("installing needs root, or sudo without a password")
     };
     apt(&["update", "-qq"])?;
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];

@@ -3,6 +3,7 @@
 //! A test that cannot run here prints one line that begins with `SKIPPED` and its reason, and returns. A runner would count that
 //! as passed and hide the line; this module brings it out and counts it as skipped.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -16,7 +17,9 @@ use crate::process::{cargo, shown, succeeds};
 pub(super) struct Counts {
     pub(super) passed: usize,
     pub(super) failed: usize,
-    /// One line for each test that left itself out: its name and reason.
+    /// Tests that left themselves, or a part of themselves, out.
+    pub(super) skipping: BTreeSet<String>,
+    /// What they said: name and reason, a line for each part that was left out.
     pub(super) skipped: Vec<String>,
     /// Tests that a runner left out: ignored ones.
     ignored: usize,
@@ -29,8 +32,9 @@ impl Counts {
     /// The run's own: a failed test, a build that failed, or a test that is ignored in the source.
     pub(super) fn add(&mut self, run: Result<(Counts, ExitStatus)>) -> Result<()> {
         let (counts, status) = run?;
-        // A test that skipped itself was counted as passed by its runner.
-        self.passed += counts.passed.saturating_sub(counts.skipped.len());
+        // A test that skipped itself, or a part of itself, was counted as passed by its runner.
+        self.passed += counts.passed.saturating_sub(counts.skipping.len());
+        self.skipping.extend(counts.skipping);
         self.failed += counts.failed;
         self.skipped.extend(counts.skipped);
         if counts.ignored > 0 {
@@ -175,6 +179,7 @@ fn note_skip(counts: &mut Counts, test: &str, line: &str) -> bool {
     let skip = line.starts_with("SKIPPED");
     if skip {
         let reason = line.trim_start_matches("SKIPPED").trim_start_matches([':', ' ']);
+        counts.skipping.insert(test.to_owned());
         counts.skipped.push(format!("{test}: {reason}"));
     }
     skip

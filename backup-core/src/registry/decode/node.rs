@@ -111,9 +111,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
         match self.current.take() {
             None => Err(DecodeError::new(What::Opaque)),
-            Some((name, value)) => {
-                self.trail.inside(name.clone(), || seed.deserialize(Node { value, trail: self.trail }))
-            }
+            Some((name, value)) => self.trail.inside(name.clone(), || Node { value, trail: self.trail }.seeded(seed)),
         }
     }
 }
@@ -128,6 +126,12 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     fn located<T>(self, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
         result.map_err(|error| self.trail.locate(error, &self.value.origin))
+    }
+
+    /// What a seed makes of the value. A type that is made from another can refuse what that one took, so the place is
+    /// given here too.
+    fn seeded<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, DecodeError> {
+        self.located(seed.deserialize(self))
     }
 
     fn list<'de, V: Visitor<'de>>(self, items: &'a [Value], visitor: V) -> Result<V::Value, DecodeError> {
@@ -277,7 +281,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         match self.items.next() {
             None => Ok(None),
             Some((index, value)) => {
-                self.trail.inside(index.to_string(), || seed.deserialize(Node { value, trail: self.trail })).map(Some)
+                self.trail.inside(index.to_string(), || Node { value, trail: self.trail }.seeded(seed)).map(Some)
             }
         }
     }

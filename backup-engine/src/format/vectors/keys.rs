@@ -8,7 +8,7 @@ use crate::crypto::sha256;
 use crate::format::config::{RepositoryConfig, UncheckedConfig};
 use crate::format::envelope::{Envelope, open_record, put_payload, seal_record_with_salt};
 use crate::format::envelope::{FRAME_PREFIX_BYTES, FramePrefix, FrameRole, HEADER_BYTES};
-use crate::format::record::MarkRecord;
+use crate::format::index::IndexSegment;
 use crate::format::slot::{KeySlot, SlotDerivation, SlotNote, SlotType};
 use crate::format::slot::{open_epoch, seal_epoch_with_salt, seal_slot_with_salt};
 use crate::format::{BlobType, ObjectKind};
@@ -126,17 +126,17 @@ fn epoch_is_as_documented() {
 #[test]
 fn sealed_record_is_as_documented() {
     let keyring = keyring();
-    let payload = text("record payload").as_bytes();
+    let payload = bytes("record payload");
     let compressor = &mut Compressor::new(DEFAULT_LEVEL);
     let mut plaintext = Vec::new();
     put_payload(compressor, payload, &mut plaintext);
     assert_is("record plaintext", &plaintext);
-    let object = seal_record_with_salt(&keyring, ObjectKind::Mark, compressor, payload, &id("salt"));
+    let object = seal_record_with_salt(&keyring, ObjectKind::Index, compressor, payload, &id("salt"));
     assert_is("record object", &object);
     assert_is("record name", sha256(&object));
     assert_is("record commitment", &object[48..HEADER_BYTES]);
-    assert_eq!(open_record(&keyring, ObjectKind::Mark, bytes("record object")).unwrap(), payload);
-    serde_json::from_slice::<MarkRecord>(payload).unwrap();
+    assert_eq!(open_record(&keyring, ObjectKind::Index, bytes("record object")).unwrap(), payload);
+    assert_eq!(IndexSegment::decode(payload), Ok(IndexSegment::default()));
 }
 
 /// The parts of a seal that no function of ours shows, put together as the document says.
@@ -156,7 +156,7 @@ fn nonce_and_associated_data_of_a_record_are_as_documented() {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).unwrap());
     let nonce = Nonce::try_assume_unique_for_key(bytes("record nonce")).unwrap();
     assert_is("record plaintext", key.open_in_place(nonce, Aad::from(bytes("record aad")), &mut sealed).unwrap());
-    let envelope = Envelope::open(&keyring(), ObjectKind::Mark, bytes("record object")).unwrap();
+    let envelope = Envelope::open(&keyring(), ObjectKind::Index, bytes("record object")).unwrap();
     assert_is("record plaintext", envelope.open_frame(prefix, &mut again).unwrap());
 }
 

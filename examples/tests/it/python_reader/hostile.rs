@@ -9,6 +9,8 @@ use backup_core::{
     SourceError, SourceView, Stability, TargetOptions,
 };
 
+use super::tree::fnv1a;
+
 /// Lists a link to a folder, and a file as if it were in that folder.
 #[derive(Debug, Clone)]
 struct Hostile {
@@ -17,12 +19,31 @@ struct Hostile {
 
 /// A source whose link leads to `outside`.
 pub(crate) fn source(outside: &Path) -> Arc<dyn Snapshotter> {
-    let path = |text: &str| EntryPath::new(text.as_bytes()).unwrap();
-    let mut link = Entry::new(path("link"), EntryKind::Symlink);
+    Arc::new(Hostile { entries: link_and_file("link", outside).into() })
+}
+
+/// The same with the link at the end of one leaf and the file at the beginning of the next, so that whoever reads leaf by leaf
+/// meets the link before anything is wrong.
+pub(crate) fn source_across_leaves(outside: &Path) -> Arc<dyn Snapshotter> {
+    // Writers end a leaf of at least 64 entries after a path whose hash has ten low zero bits.
+    let ends_leaf = |name: &String| fnv1a(name.as_bytes()).trailing_zeros() >= 10;
+    let before = (0..).map(|nth| format!("a{nth:03}")).filter(|name| !ends_leaf(name)).take(64);
+    let link = (0..).map(|nth| format!("link{nth}")).find(ends_leaf).unwrap();
+    let mut entries: Vec<_> = before.map(|name| Entry::new(path(&name), EntryKind::Directory)).collect();
+    entries.extend(link_and_file(&link, outside));
+    Arc::new(Hostile { entries })
+}
+
+fn path(text: &str) -> EntryPath {
+    EntryPath::new(text.as_bytes()).unwrap()
+}
+
+fn link_and_file(name: &str, outside: &Path) -> [Entry; 2] {
+    let mut link = Entry::new(path(name), EntryKind::Symlink);
     link.link_target = outside.to_str().unwrap().as_bytes().to_vec();
-    let mut file = Entry::new(path("link/file"), EntryKind::File);
+    let mut file = Entry::new(path(&format!("{name}/file")), EntryKind::File);
     file.size_bytes = 4;
-    Arc::new(Hostile { entries: vec![link, file] })
+    [link, file]
 }
 
 impl Snapshotter for Hostile {

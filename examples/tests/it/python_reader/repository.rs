@@ -2,40 +2,44 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_backend_local::LocalBackend;
-use backup_core::{CancelToken, Clock, ManualClock, Silent, Snapshotter, Timestamp};
+use backup_core::{CancelToken, ManualClock, Silent, Snapshotter, Timestamp};
 use backup_engine::create::CreateOptions;
 use backup_engine::format::ObjectKind;
+use backup_engine::format::slot::SlotNote;
 use backup_engine::id::SnapshotId;
 use backup_engine::layout;
 use backup_engine::repository::{InitOptions, NewKey, Repository, Unlock};
 use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
+use zeroize::Zeroizing;
 
 pub(crate) const PASSWORD: &str = "a password for tests";
+
+/// The key file that opens a repository with every kind of object, for programs that need not wait for a password.
+pub(crate) const KEY_FILE: &[u8] = &[7; 48];
 
 /// A repository in a folder.
 pub(crate) struct Written {
     pub(crate) path: PathBuf,
     pub(crate) repository: Repository,
-}
-
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::new(Timestamp::from_secs(1_795_250_657)))
+    clock: Arc<ManualClock>,
 }
 
 impl Written {
     pub(crate) async fn new(folder: &Path, options: &InitOptions) -> Self {
         let path = folder.join("repository");
         let backend = Arc::new(LocalBackend::create(&path).unwrap());
-        let repository = Repository::init(backend, &NewKey::password(PASSWORD), options, clock()).await.unwrap();
-        Self { path, repository }
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_795_250_657)));
+        let repository = Repository::init(backend, &NewKey::password(PASSWORD), options, clock.clone()).await.unwrap();
+        Self { path, repository, clock }
     }
 
     /// The same after it was opened anew, as the next program run sees it.
     async fn reopened(self) -> Self {
         let backend = Arc::new(LocalBackend::open(&self.path).unwrap());
-        let repository = Repository::open(backend, &Unlock::password(PASSWORD), clock()).await.unwrap();
+        let repository = Repository::open(backend, &Unlock::password(PASSWORD), self.clock.clone()).await.unwrap();
         Self { repository, ..self }
     }
 
@@ -44,6 +48,8 @@ impl Written {
     }
 
     pub(crate) async fn capture_from(&self, source: Arc<dyn Snapshotter>) -> SnapshotId {
+        // The newest snapshot is the one with the greatest time.
+        self.clock.advance(Duration::from_secs(60));
         let mut options = CreateOptions::default();
         options.workers = 2;
         let report = self.repository.create(source, options, Arc::new(Silent), CancelToken::new()).await.unwrap();
@@ -80,6 +86,8 @@ impl Written {
 /// A repository with every kind of object there is, snapshots in two key epochs among them.
 pub(crate) async fn every_kind_of_object(folder: &Path, source: &Path) -> Written {
     let written = Written::new(folder, &InitOptions::default()).await;
+    let key = NewKey::KeyFile(Zeroizing::new(KEY_FILE.to_vec()));
+    written.repository.add_key(&key, &SlotNote::default()).await.unwrap();
     written.capture(source).await;
     written.repository.rotate_epoch().await.unwrap();
     let written = written.reopened().await;

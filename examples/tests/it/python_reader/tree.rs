@@ -1,6 +1,6 @@
 //! A folder with everything that the program restores, and what such a folder looks like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -66,6 +66,19 @@ pub(crate) struct Shape {
     same_as: PathBuf,
 }
 
+/// How the entries of two folders differ; empty when they don't.
+pub(crate) fn differences(one: &Path, other: &Path) -> Vec<String> {
+    let (one, other) = (shape(one), shape(other));
+    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    let differ = paths.into_iter().filter(|path| one.get(*path) != other.get(*path));
+    differ.map(|path| format!("{path}: {:?} and {:?}", one.get(path), other.get(path))).collect()
+}
+
+/// Bytes on the disk of the files that are mostly holes.
+pub(crate) fn hole_bytes(root: &Path) -> u64 {
+    ["sparse", "hole"].iter().map(|name| fs::metadata(root.join(name)).unwrap().blocks() * 512).sum()
+}
+
 /// Everything in a folder, the folder itself among it, by its path below.
 pub(crate) fn shape(root: &Path) -> BTreeMap<String, Shape> {
     let mut shapes = BTreeMap::new();
@@ -83,7 +96,7 @@ fn visit(path: &Path, root: &Path, inodes: &mut BTreeMap<(u64, u64), PathBuf>, s
     let same_as = inodes.entry((metadata.dev(), metadata.ino())).or_insert_with(|| below.clone()).clone();
     let content = if kind.is_file() {
         let bytes = fs::read(path).unwrap();
-        format!("{} bytes, hash {:016x}, blocks for holes: {}", bytes.len(), fnv1a(&bytes), metadata.blocks() < 8)
+        format!("{} bytes, hash {:016x}", bytes.len(), fnv1a(&bytes))
     } else if kind.is_symlink() {
         format!("link to {:?}", fs::read_link(path).unwrap())
     } else if kind.is_fifo() {
@@ -106,6 +119,6 @@ fn visit(path: &Path, root: &Path, inodes: &mut BTreeMap<(u64, u64), PathBuf>, s
     }
 }
 
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -68,10 +68,6 @@ impl<'a> DirStack<'a> {
         &self.path
     }
 
-    pub(super) fn depth(&self) -> usize {
-        self.levels.len()
-    }
-
     /// The directory on top, opened again where it was let go.
     pub(super) fn top(&mut self) -> io::Result<BorrowedFd<'_>> {
         self.reopen()?;
@@ -206,7 +202,7 @@ mod tests {
             assert_eq!(fstat(stack.top().unwrap()).unwrap().st_ino, *inode);
             stack.pop();
         }
-        assert_eq!((stack.depth(), stack.open), (0, 0));
+        assert_eq!((stack.levels.len(), stack.open), (0, 0));
     }
 
     #[test]

@@ -8,32 +8,41 @@ use std::path::{Component, Path, PathBuf};
 use backup_core::EntryPath;
 use backup_core::entry::canonical_order;
 
+use crate::selection::Selection;
+
 /// Roots with the links on the way to them resolved, in canonical order, each once.
 ///
 /// Resolved anew for every capture: a link on the way may lead elsewhere by then.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Whether `/` is one of them.
-    everything: bool,
+    /// The selection that `/` belongs to, when it is a root.
+    everything: Option<usize>,
     paths: Vec<EntryPath>,
+    /// The selection of each path.
+    owners: Vec<usize>,
 }
 
 impl Roots {
-    pub(super) fn resolve(roots: &[PathBuf]) -> Self {
-        let mut everything = false;
-        let mut paths = Vec::new();
-        for root in roots {
-            match entry_path(&resolve(root)) {
-                Some(path) => paths.push(path),
-                None => everything = true,
+    pub(super) fn resolve(selections: &[Selection]) -> Self {
+        let mut everything = None;
+        let mut found = Vec::new();
+        for (index, selection) in selections.iter().enumerate() {
+            for root in selection.roots.iter().flat_map(|root| resolve(root)) {
+                match entry_path(&root) {
+                    Some(path) => found.push((path, index)),
+                    None => everything = everything.or(Some(index)),
+                }
             }
         }
-        paths.sort();
-        paths.dedup();
-        Self { everything, paths }
+        found.sort();
+        // Two names of one place: the first selection has it.
+        found.dedup_by(|later, first| later.0 == first.0);
+        let (paths, owners) = found.into_iter().unzip();
+        Self { everything, paths, owners }
     }
 
-    pub(super) fn everything(&self) -> bool {
+    /// The selection that `/` belongs to, when it is a root.
+    pub(super) fn everything(&self) -> Option<usize> {
         self.everything
     }
 
@@ -42,10 +51,15 @@ impl Roots {
         &self.paths
     }
 
+    /// The selection that a root belongs to.
+    pub(super) fn owner(&self, index: usize) -> usize {
+        self.owners.get(index).copied().unwrap_or_default()
+    }
+
     /// Those that are not inside another; none when `/` is a root.
     pub(super) fn outer(&self) -> Vec<EntryPath> {
         let mut outer: Vec<EntryPath> = Vec::new();
-        if !self.everything {
+        if self.everything.is_none() {
             for path in &self.paths {
                 if !outer.last().is_some_and(|last| path.is_within(last)) {
                     outer.push(path.clone());
@@ -88,15 +102,22 @@ fn entry_path(path: &Path) -> Option<EntryPath> {
     EntryPath::new(names.join(&b'/')).ok()
 }
 
-/// Resolves links on the way to a root, and the root itself when it ends with `/`, `/.` or `/..`.
+/// Where a root really is: with the links on the way to it resolved and, when it is a link itself, both that link and
+/// what it leads to. Written with `/`, `/.` or `/..` at its end, only what it leads to.
 ///
-/// What doesn't exist keeps its name, so that it can be reported under it.
-fn resolve(root: &Path) -> PathBuf {
+/// Who names a link means what is in it; a backup that holds nothing but the link would be found out too late.
+fn resolve(root: &Path) -> Vec<PathBuf> {
     let bytes = root.as_os_str().as_bytes();
     let follow = bytes.ends_with(b"/") || bytes.ends_with(b"/.") || bytes.ends_with(b"/..");
-    if follow && let Ok(real) = root.canonicalize() {
-        return real;
+    match (root.canonicalize(), follow) {
+        (Ok(real), true) => vec![real],
+        (Ok(real), false) => vec![named(root), real],
+        (Err(_), _) => vec![named(root)],
     }
+}
+
+/// The name a root itself has. What doesn't exist keeps its name, so that it can be reported under it.
+fn named(root: &Path) -> PathBuf {
     let mut missing: Vec<OsString> = Vec::new();
     let mut at = root;
     while let (Some(parent), Some(name)) = (at.parent(), at.components().next_back()) {
@@ -128,7 +149,13 @@ fn append(mut path: PathBuf, names: &[OsString]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Rules;
     use std::os::unix::fs::symlink;
+
+    fn resolved<P: AsRef<Path>>(roots: &[P]) -> Roots {
+        let roots = roots.iter().map(|root| root.as_ref().to_path_buf()).collect();
+        Roots::resolve(&[Selection { roots, rules: Rules::new(&[], &[]).unwrap() }])
+    }
 
     fn path(text: &str) -> EntryPath {
         EntryPath::new(text.as_bytes()).unwrap()
@@ -139,13 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn links_on_the_way_are_resolved_and_the_last_one_only_with_a_slash() {
+    fn links_on_the_way_are_resolved_and_the_last_one_stays_beside_what_it_leads_to() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("real/sub")).unwrap();
         symlink("real", dir.path().join("link")).unwrap();
-        let roots = |name: &str| Roots::resolve(&[dir.path().join(name)]).outer();
+        let roots = |name: &str| resolved(&[dir.path().join(name)]).outer();
         assert_eq!(roots("link/sub"), [below(dir.path(), "real/sub")]);
-        assert_eq!(roots("link"), [below(dir.path(), "link")]);
+        symlink("nowhere", dir.path().join("broken")).unwrap();
+        assert_eq!(roots("link"), [below(dir.path(), "link"), below(dir.path(), "real")]);
+        assert_eq!(roots("broken"), [below(dir.path(), "broken")]);
         assert_eq!(roots("link/"), [below(dir.path(), "real")]);
         assert_eq!(roots("real/sub/.."), [below(dir.path(), "real")]);
         assert_eq!(roots("link/missing/x"), [below(dir.path(), "real/missing/x")]);
@@ -153,24 +182,15 @@ mod tests {
 
     #[test]
     fn roots_inside_others_are_not_outer() {
-        let roots = ["/b/c", "/a", "/a/x", "/b-c", "/b", "/a"].map(PathBuf::from);
-        let roots = Roots { everything: false, paths: sorted(&roots) };
+        let roots = resolved(&["/b/c", "/a", "/a/x", "/b-c", "/b", "/a"]);
         assert_eq!(roots.outer(), ["a", "b", "b-c"].map(path));
-        assert_eq!(Roots { everything: true, paths: Vec::new() }.outer(), []);
-        assert!(Roots::resolve(&["/".into()]).everything());
-    }
-
-    fn sorted(roots: &[PathBuf]) -> Vec<EntryPath> {
-        let mut paths: Vec<_> = roots.iter().filter_map(|root| entry_path(root)).collect();
-        paths.sort();
-        paths.dedup();
-        paths
+        let all = resolved(&["/a", "/"]);
+        assert_eq!((all.outer(), all.everything()), (vec![], Some(0)));
     }
 
     #[test]
     fn roots_within_a_path_are_found() {
-        let roots = ["/a/b", "/a/b/c", "/a/b-c", "/d"].map(PathBuf::from);
-        let roots = Roots { everything: false, paths: sorted(&roots) };
+        let roots = resolved(&["/a/b", "/a/b/c", "/a/b-c", "/d"]);
         assert_eq!(roots.within(0..4, b"a"), (0..3, false));
         assert_eq!(roots.within(0..3, b"a/b"), (0..2, true));
         assert_eq!(roots.within(1..2, b"a/b/x"), (0..0, false));

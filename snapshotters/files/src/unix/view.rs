@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use backup_core::{
     CancelToken, Entry, EntryError, EntryKind, EntryPath, EntryReader, SourceContext, SourceError, SourceView,
@@ -21,7 +21,7 @@ use super::xattrs::Bearer;
 use super::{extents, stat, system};
 use crate::options::FilesOptions;
 use crate::racy::Recency;
-use crate::rules::Rules;
+use crate::selection::Selection;
 
 /// Opens what should be a regular file: should it be a pipe by now, opening must not wait for a writer.
 const READ_FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::NOFOLLOW);
@@ -30,7 +30,7 @@ const READ_FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::N
 #[derive(Debug)]
 pub(super) struct FilesView {
     pub(super) options: FilesOptions,
-    pub(super) rules: Rules,
+    pub(super) selections: Arc<[Selection]>,
     pub(super) roots: Roots,
     pub(super) accounts: Accounts,
     pub(super) recency: Recency,
@@ -44,7 +44,7 @@ pub(super) struct FilesView {
 impl FilesView {
     pub(super) fn begin(
         options: &FilesOptions,
-        rules: &Rules,
+        selections: &Arc<[Selection]>,
         context: &SourceContext<'_>,
     ) -> Result<Self, SourceError> {
         if context.cancel.is_cancelled() {
@@ -55,8 +55,8 @@ impl FilesView {
             .map_err(|error| SourceError::Io { action: "open", path: "/".to_owned(), source: error.into() })?;
         let view = Self {
             options: options.clone(),
-            rules: rules.clone(),
-            roots: Roots::resolve(&options.roots),
+            selections: Arc::clone(selections),
+            roots: Roots::resolve(selections),
             accounts: Accounts::read(),
             recency: Recency::at(context.clock.now()),
             privilege: Privilege::of_this_process(),
@@ -79,7 +79,7 @@ impl FilesView {
 
     /// An error when no root can be looked at; as long as one can, the others are reported as entries.
     fn refuse_nothing(&self) -> Result<(), SourceError> {
-        if self.roots.everything() {
+        if self.roots.everything().is_some() {
             return Ok(());
         }
         let mut first: Option<(&EntryPath, io::Error)> = None;

@@ -20,7 +20,7 @@ use super::listing::{Hint, Names};
 use super::stat;
 use super::system::ListBuffer;
 use super::view::FilesView;
-use crate::rules::{Verdict, ignored_by};
+use crate::rules::{Rules, Verdict, ignored_by};
 
 /// The entries of a view.
 pub(super) struct Walk<'a> {
@@ -33,8 +33,6 @@ pub(super) struct Walk<'a> {
     buffer: ListBuffer,
     /// The path that is being looked at.
     path: Vec<u8>,
-    /// Whether no pattern is configured.
-    plain: bool,
     /// Whether directories wait for something below them that is included.
     restricted: bool,
 }
@@ -53,7 +51,7 @@ struct Plan {
 impl<'a> Walk<'a> {
     pub(super) fn begin(view: &'a FilesView) -> io::Result<Self> {
         let everything = view.roots.everything();
-        let used = if everything { Use::List } else { Use::PassThrough };
+        let used = if everything.is_some() { Use::List } else { Use::PassThrough };
         let mut walk = Self {
             view,
             stack: DirStack::at(view.beneath(), b"", used)?,
@@ -62,19 +60,17 @@ impl<'a> Walk<'a> {
             ready: VecDeque::new(),
             buffer: ListBuffer::new(),
             path: Vec::new(),
-            plain: view.rules.is_trivial(),
-            restricted: view.rules.at_root() == Verdict::Passed,
+            restricted: view.selections.iter().any(|selection| selection.rules.at_root() == Verdict::Passed),
         };
         let roots = 0..view.roots.paths().len();
-        let scope = match everything {
-            false => None,
-            true => {
+        let (scope, verdict, children) = match everything {
+            None => (None, Verdict::Included, Names::default()),
+            Some(selection) => {
                 let top = rustix::fs::fstat(walk.stack.top()?)?;
-                Some(Scope { below: 0, device: stat::device(&top), frame: 0 })
+                let scope = Scope { below: 0, selection, device: stat::device(&top), frame: 0 };
+                (Some(scope), walk.rules(scope).at_root(), walk.list(true)?)
             }
         };
-        let verdict = if everything { view.rules.at_root() } else { Verdict::Included };
-        let children = if everything { walk.list(true)? } else { Names::default() };
         walk.enter(children, roots, scope, verdict, None);
         Ok(walk)
     }
@@ -107,10 +103,9 @@ impl<'a> Walk<'a> {
 
     /// Asks the rules, then the system; nothing when the rules leave it out.
     fn look(&mut self, plan: &mut Plan) -> io::Result<Option<Stat>> {
-        if plan.is_root {
-            plan.verdict = self.view.rules.at_root();
-        } else if let Some(scope) = plan.scope
-            && !(self.plain && self.ignoring.is_empty())
+        if let Some(scope) = plan.scope
+            && !plan.is_root
+            && !(self.rules(scope).is_trivial() && self.ignoring.is_empty())
         {
             let (stat, is_directory) = match plan.hint {
                 Hint::Directory => (None, true),
@@ -135,7 +130,7 @@ impl<'a> Walk<'a> {
 
     fn decide(&self, scope: Scope, above: Verdict, is_directory: bool) -> Verdict {
         let relative = |start: usize| Path::new(std::ffi::OsStr::from_bytes(self.path.get(start..).unwrap_or_default()));
-        self.view.rules.decide(above, relative(scope.below), is_directory, || {
+        self.rules(scope).decide(above, relative(scope.below), is_directory, || {
             let deepest_first = self.ignoring.iter().rev().take_while(|&&index| index >= scope.frame);
             let frames = deepest_first.filter_map(|&index| self.frames.get(index));
             let sets = frames.flat_map(|frame| frame.ignores.iter().rev().map(|set| (set, relative(frame.below))));
@@ -164,7 +159,9 @@ impl<'a> Walk<'a> {
     fn visit_directory(&mut self, mut plan: Plan, listed: &Stat) {
         let owner = stat::owner(listed).0;
         if plan.is_root {
-            plan.scope = Some(self.new_scope(listed));
+            let scope = self.new_scope(plan.roots.start, listed);
+            plan.scope = Some(scope);
+            plan.verdict = self.rules(scope).at_root();
         }
         let elsewhere = |scope: Scope, stat: &Stat| {
             self.view.options.one_file_system && !plan.is_root && stat::device(stat) != scope.device
@@ -240,8 +237,18 @@ impl<'a> Walk<'a> {
         self.enter(children, inner, plan.scope, plan.verdict, withheld);
     }
 
-    fn new_scope(&self, stat: &Stat) -> Scope {
-        Scope { below: self.path.len() + 1, device: stat::device(stat), frame: self.frames.len() }
+    fn new_scope(&self, root: usize, stat: &Stat) -> Scope {
+        Scope {
+            below: self.path.len() + 1,
+            selection: self.view.roots.owner(root),
+            device: stat::device(stat),
+            frame: self.frames.len(),
+        }
+    }
+
+    fn rules(&self, scope: Scope) -> &'a Rules {
+        let view: &'a FilesView = self.view;
+        &view.selections[scope.selection].rules
     }
 
     /// The names in the directory on top; of a cache only its tag.

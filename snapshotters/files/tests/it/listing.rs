@@ -91,12 +91,14 @@ fn source_without_any_root_left_is_an_error_that_names_them() {
 }
 
 #[test]
-fn root_that_is_a_link_is_kept_as_a_link_unless_it_ends_with_a_slash() {
+fn root_that_is_a_link_is_captured_with_what_it_leads_to() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("real/file"), b"");
     symlink("real", dir.path().join("link")).unwrap();
     let with = |root: &str| listed(dir.path(), FilesOptions::new([dir.path().join(root)])).0;
-    assert_eq!(with("link"), ["link"]);
+    symlink("nowhere", dir.path().join("broken")).unwrap();
+    assert_eq!(with("link"), ["link", "real", "real/file"]);
+    assert_eq!(with("broken"), ["broken"]);
     assert_eq!(with("link/"), ["real", "real/file"]);
     assert_eq!(with("link/file"), ["real", "real/file"]);
 }

@@ -209,13 +209,15 @@ fn owners(dir: &Path) {
     .unwrap();
 }
 
-/// A chain of directories, each with a file, far longer than any path a system call takes.
-pub(crate) fn deep(root: &Path, levels: usize) {
+/// A chain of directories, some with a file after the next directory, far longer than any path a system call takes.
+pub(crate) fn deep(root: &Path, levels: usize, file_every: usize) {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at: OwnedFd = openat(CWD, root, flags, Mode::empty()).unwrap();
-    for _ in 0..levels {
-        let file = openat(&at, "file", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
-        rustix::io::write(file.unwrap(), b"deep").unwrap();
+    for level in 1..=levels {
+        if level % file_every == 0 {
+            let file = openat(&at, "file", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+            rustix::io::write(file.unwrap(), b"deep").unwrap();
+        }
         mkdirat(&at, "d", Mode::RWXU).unwrap();
         at = openat(&at, "d", flags, Mode::empty()).unwrap();
     }

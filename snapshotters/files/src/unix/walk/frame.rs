@@ -45,6 +45,8 @@ pub(super) struct Frame {
 pub(super) struct Scope {
     /// Where the path below the root begins.
     pub(super) below: usize,
+    /// The selection whose patterns hold.
+    pub(super) selection: usize,
     /// The device the root is on.
     pub(super) device: u64,
     /// The root's frame; ignore files above it don't count.

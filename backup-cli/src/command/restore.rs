@@ -1,0 +1,198 @@
+//! `backup restore`: brings entries back.
+
+mod ask;
+
+use std::sync::Arc;
+
+use backup_core::conflict::KeepBoth;
+use backup_core::registry::OpenContext;
+use backup_core::{ConflictResolver, Resolution, RestoreTarget, Snapshotter};
+use backup_engine::restore::{ConflictOutcome, RestoreError, RestoreReport};
+use backup_engine::snapshots::Snapshot;
+use serde::Serialize;
+
+use super::create::{show_problems, source_failed};
+use crate::args::restore::{Conflict, RestoreArgs};
+use crate::configuration;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit_code::Exit;
+use crate::output::human;
+use crate::output::json::PathText;
+use crate::plugins;
+use ask::AskOnTerminal;
+
+/// More conflicts than this are counted and not shown, unless more words are asked for.
+const SHOWN_CONFLICTS: usize = 20;
+
+#[derive(Serialize)]
+struct Summary {
+    snapshot: String,
+    dry_run: bool,
+    files: u64,
+    others: u64,
+    unchanged: u64,
+    skipped: u64,
+    kept_both: u64,
+    deleted: u64,
+    restored_bytes: u64,
+    read_bytes: u64,
+    problems: u64,
+    duration_ms: u128,
+}
+
+#[derive(Serialize)]
+struct ConflictLine {
+    #[serde(flatten)]
+    path: PathText,
+    resolution: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suffix: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, CliError> {
+    let options = args.options()?;
+    let resolver = resolver(context, args)?;
+    let repository = context.open().await?;
+    let snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let target = target(context, args, &snapshot)?;
+    let progress = context.progress();
+    let monitor = Arc::clone(&progress);
+    let restored =
+        repository.restore(&snapshot, target, resolver, options, monitor, context.interrupt.token()).await;
+    progress.finish();
+    let report = restored.map_err(|error| {
+        let failed = CliError::from_error(format!("cannot restore the snapshot {}", snapshot.id.short()), &error);
+        match error {
+            RestoreError::NotInSnapshot(_) => {
+                failed.hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot))
+            }
+            _ => failed,
+        }
+    })?;
+    show(context, args, &snapshot, &report)
+}
+
+/// Where entries are put: by a snapshotter of the type that captured them.
+fn target(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<Arc<dyn RestoreTarget>, CliError> {
+    let snapshotter = snapshotter(context, snapshot)?;
+    let target = snapshotter.target(&args.target_options());
+    target.map(Arc::from).map_err(|error| {
+        let failed = CliError::from_error("the target can't be used", &error);
+        match error {
+            backup_core::SourceError::BadTarget { .. } => failed.exit(Exit::Usage).hint("name a folder, or one that isn't there yet"),
+            _ => failed,
+        }
+    })
+}
+
+fn snapshotter(context: &Context, snapshot: &Snapshot) -> Result<Box<dyn Snapshotter>, CliError> {
+    let source = &snapshot.record.source;
+    if source.kind == plugins::PATHS_KIND {
+        return plugins::paths_target().map_err(|error| source_failed(&error));
+    }
+    let unknown = |name: &str| {
+        CliError::usage(format!("the snapshot is of the source `{name}` of type `{}`, which is not configured", source.kind))
+            .hint("restore it with the configuration that it was made with: `-c FILE`")
+    };
+    let name = source.name.as_deref().ok_or_else(|| unknown("(without a name)"))?;
+    let config = context.config()?.source(name).map_err(|_| unknown(name))?;
+    let open = OpenContext::new(Some(name.to_owned()), Arc::clone(&context.secrets));
+    config.open(&open).map_err(|error| source_failed(&error))
+}
+
+/// What decides about conflicts: the flag, the configuration, a person, and else what loses nothing.
+fn resolver(context: &Context, args: &RestoreArgs) -> Result<Arc<dyn ConflictResolver>, CliError> {
+    let can_ask = context.environment.can_ask() && !context.global.no_input && !context.output.is_json();
+    let asker: Option<Arc<dyn ConflictResolver>> =
+        can_ask.then(|| Arc::new(AskOnTerminal::new(&context.output)) as Arc<dyn ConflictResolver>);
+    let config = context.config()?;
+    let named = args.conflict.map(Conflict::tag).or(config.defaults.conflict.as_deref());
+    let Some(named) = named else {
+        return Ok(match asker {
+            Some(asker) if !args.dry_run => asker,
+            _ => Arc::new(KeepBoth::default()),
+        });
+    };
+    let conflict = config
+        .conflict(&context.registry, named)
+        .map_err(|problem| configuration::refused("the conflict resolver can't be used", problem))?;
+    let resolver = conflict.resolver(asker).map_err(|error| {
+        CliError::usage("the conflict resolver can't be used").because(error.to_string())
+    })?;
+    Ok(Arc::from(resolver))
+}
+
+fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &RestoreReport) -> Result<Exit, CliError> {
+    let output = &context.output;
+    show_conflicts(context, &report.conflicts)?;
+    show_problems(context, &report.problems, report.problem_count);
+    let summary = Summary {
+        snapshot: snapshot.id.to_string(),
+        dry_run: args.dry_run,
+        files: report.restored_files,
+        others: report.restored_others,
+        unchanged: report.unchanged,
+        skipped: report.skipped,
+        kept_both: report.kept_both,
+        deleted: report.deleted,
+        restored_bytes: report.restored_bytes,
+        read_bytes: report.read_bytes,
+        problems: report.problem_count,
+        duration_ms: report.duration.as_millis(),
+    };
+    let text = || -> Result<(), CliError> {
+        output.report(format!(
+            "{} {}, {} in {}",
+            if args.dry_run { "would restore" } else { "restored" },
+            human::things(report.restored_files, "file", "files"),
+            human::size(report.restored_bytes),
+            human::span(report.duration),
+        ))?;
+        let rest = [
+            (report.unchanged, "already there"),
+            (report.skipped, "left as they are"),
+            (report.kept_both, "restored beside what is there"),
+            (report.deleted, "removed"),
+        ];
+        let rest: Vec<String> = rest
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{} {what}", human::count(*number)))
+            .collect();
+        if rest.is_empty() { Ok(()) } else { output.report(format!("   {}", rest.join(", "))) }
+    };
+    let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
+    output.finished(output.json("summary", &summary).and_then(|()| text()), exit)
+}
+
+fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<(), CliError> {
+    let output = &context.output;
+    if output.is_json() {
+        return conflicts.iter().try_for_each(|conflict| {
+            let (resolution, suffix) = match &conflict.resolution {
+                Resolution::KeepLocal => ("keep_local", None),
+                Resolution::KeepBackup => ("keep_backup", None),
+                Resolution::KeepBoth { suffix } => ("keep_both", Some(suffix.to_string())),
+            };
+            let line = ConflictLine { path: (&conflict.path).into(), resolution, suffix };
+            match output.json("conflict", &line) {
+                Err(error) if !error.output_closed => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        });
+    }
+    let shown = if output.options.verbose { conflicts.len() } else { SHOWN_CONFLICTS.min(conflicts.len()) };
+    for conflict in &conflicts[..shown] {
+        let what = match &conflict.resolution {
+            Resolution::KeepLocal => "left as it is".to_owned(),
+            Resolution::KeepBackup => "replaced".to_owned(),
+            Resolution::KeepBoth { suffix } => format!("restored beside it, with `{suffix}`"),
+        };
+        output.say(format!("/{}: {what}", conflict.path));
+    }
+    if conflicts.len() > shown {
+        output.say(format!("and {} more conflicts", human::count((conflicts.len() - shown) as u64)));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Damage of packs and of the index.
+
+use backup_core::ObjectKey;
+use backup_engine::check::{CheckLevel, Severity};
+use backup_engine::format::pack::footer_frame_bytes;
+
+use super::{Damage, Damaged, damages};
+use crate::support::fixture::Fixture;
+use crate::support::oracle::victims;
+
+const DATA: u8 = 1;
+const TREES: u8 = 2;
+
+/// Length of a pack, and the places of its footer: end of the last block, magic, sealed content, trailer.
+fn layout(fixture: &Fixture, key: &ObjectKey) -> (usize, Vec<usize>) {
+    let bytes = fixture.store.peek(key).unwrap();
+    let footer = bytes.len() - 8 - footer_frame_bytes(&bytes).unwrap();
+    (bytes.len(), vec![footer - 1, footer, footer + 4, footer + 8, footer + 30, bytes.len() - 8])
+}
+
+/// Packs of a kind, the one with most blobs first: the first is damaged in every way, the others in a few.
+fn cases(fixture: &Fixture, kind: u8) -> Vec<(ObjectKey, Damage)> {
+    let mut cases = Vec::new();
+    for (nth, key) in fixture.packs(kind).into_iter().enumerate() {
+        let (len, places) = layout(fixture, &key);
+        let every = damages(len, &places);
+        let few = [Damage::Delete, Damage::Truncate(len / 2), Damage::Flip(len / 2), Damage::Flip(60)];
+        let damages = if nth < 2 { every } else { few.to_vec() };
+        cases.extend(damages.into_iter().map(|damage| (key.clone(), damage)));
+    }
+    assert!(cases.len() > 50, "{} cases", cases.len());
+    cases
+}
+
+/// The level that must see it: what keeps its size shows in its bytes only.
+fn level_for(damage: Damage) -> CheckLevel {
+    match damage {
+        Damage::Flip(_) => CheckLevel::Objects,
+        Damage::Delete | Damage::Truncate(_) | Damage::Append => CheckLevel::Structure,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_data_pack_is_named_with_its_victims_and_healed() {
+    let fixture = Fixture::new().await;
+    let mut harmful = 0;
+    for (key, damage) in cases(&fixture, DATA) {
+        let mut damaged = Damaged::new(&fixture, &key, damage).await;
+        damaged.is_found_from(level_for(damage)).await;
+        harmful += usize::from(!damaged.lost.is_empty());
+        damaged.heals_after(level_for(damage)).await;
+        damaged.assert_older_snapshots_are_healed();
+    }
+    assert!(harmful > 30, "only {harmful} cases lost anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_tree_pack_is_named_with_its_victims_and_healed() {
+    let fixture = Fixture::new().await;
+    let mut harmful = 0;
+    for (key, damage) in cases(&fixture, TREES) {
+        let mut damaged = Damaged::new(&fixture, &key, damage).await;
+        damaged.is_found_from(level_for(damage)).await;
+        harmful += usize::from(!damaged.lost.is_empty());
+        damaged.heals_after(level_for(damage)).await;
+    }
+    assert!(harmful > 20, "only {harmful} cases lost anything");
+}
+
+/// A capture meets damaged nodes itself when it compares with its parent: it must not refer to them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_tree_pack_is_healed_without_a_check() {
+    let fixture = Fixture::new().await;
+    for (key, damage) in cases(&fixture, TREES) {
+        Damaged::new(&fixture, &key, damage).await.heals().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_index_object_is_named_with_its_victims_and_replaced() {
+    let fixture = Fixture::new().await;
+    let mut harmful = 0;
+    for key in fixture.keys("index/") {
+        let len = fixture.store.peek(&key).unwrap().len();
+        for damage in damages(len, &[]).into_iter().filter(|damage| *damage != Damage::Delete) {
+            let mut damaged = Damaged::new(&fixture, &key, damage).await;
+            damaged.is_found_from(CheckLevel::Structure).await;
+            harmful += usize::from(!damaged.lost.is_empty());
+            let report = damaged.heals().await;
+            assert!(report.is_sound() && damaged.lost.is_empty(), "{}: {report:#?}", damaged.what);
+        }
+    }
+    assert!(harmful > 20, "only {harmful} cases lost anything");
+}
+
+/// What a deleted index object was called is not known any more; what it hurts is.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_index_object_is_missed_with_its_victims() {
+    let fixture = Fixture::new().await;
+    let mut harmful = 0;
+    for key in fixture.keys("index/") {
+        let mut damaged = Damaged::new(&fixture, &key, Damage::Delete).await;
+        for level in [CheckLevel::Structure, CheckLevel::Objects, CheckLevel::Data] {
+            let report = damaged.look(level).await;
+            assert_eq!(victims(&report, &damaged.fixture.expected), damaged.lost, "{}", damaged.what);
+            let unindexed = report.findings.iter().filter(|finding| finding.severity == Severity::Notice);
+            assert!(unindexed.count() > 0, "{}: packs that only it named are noticed", damaged.what);
+            let missing = report.findings.iter().any(|finding| finding.object == "index/");
+            assert_eq!(missing, !damaged.lost.is_empty(), "{}: {report:#?}", damaged.what);
+        }
+        harmful += usize::from(!damaged.lost.is_empty());
+        let report = damaged.heals().await;
+        assert!(report.is_sound() && damaged.lost.is_empty(), "{}: {report:#?}", damaged.what);
+    }
+    assert!(harmful > 1, "only {harmful} cases lost anything");
+}

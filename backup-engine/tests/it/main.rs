@@ -1,0 +1,5 @@
+//! What the engine promises, seen from outside.
+
+mod crash;
+mod damage;
+mod support;
