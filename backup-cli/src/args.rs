@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod key;
+pub(crate) mod query;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
 
@@ -89,11 +90,27 @@ pub(crate) enum Command {
     #[command(after_help = "Example: backup -r /srv/backup init")]
     Init(InitArgs),
     /// Store a snapshot of files or of a configured source.
-    #[command(after_help = "Examples:\n  backup create ~/Documents --exclude '*.tmp'\n  backup create --source documents")]
+    #[command(
+        after_help = "Examples:\n  backup create ~/Documents --exclude '*.tmp'\n  backup create --source documents"
+    )]
     Create(create::CreateArgs),
     /// List snapshots.
     #[command(after_help = "Example: backup snapshots --last 5")]
     Snapshots(SnapshotsArgs),
+    /// List what is in a snapshot.
+    #[command(after_help = "Examples:\n  backup ls latest\n  backup ls -l latest /home/ana/Documents")]
+    Ls(query::LsArgs),
+    /// Find files in all snapshots.
+    #[command(
+        after_help = "Examples:\n  backup find 'thesis*.odt'\n  backup find --snapshot latest 'Documents/**/*.pdf'"
+    )]
+    Find(query::FindArgs),
+    /// Show what changed between two snapshots.
+    #[command(after_help = "Example: backup diff 3f2a91c0 latest")]
+    Diff(query::DiffArgs),
+    /// Write a file's content to standard output.
+    #[command(after_help = "Example: backup dump latest /home/ana/notes.txt | less")]
+    Dump(query::DumpArgs),
     /// Bring files back.
     ///
     /// Entries stand under the target as they stood under their absolute path, unless `--strip` says otherwise.
@@ -105,6 +122,9 @@ pub(crate) enum Command {
     /// Without an option, everything is looked at but the content: records, trees, and whether all objects are there.
     #[command(after_help = "Examples:\n  backup check --read-data\n  backup check --subset next/30")]
     Check(check::CheckArgs),
+    /// Show how large everything is, and what deduplication and compression save.
+    #[command(after_help = "Example: backup stats --usage")]
+    Stats(query::StatsArgs),
     /// Tag a snapshot.
     #[command(after_help = "Example: backup tag latest --add before-upgrade")]
     Tag(TagArgs),
@@ -117,6 +137,11 @@ pub(crate) enum Command {
     /// Manage what opens the repository: passwords, key files, recovery kits.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Write a list of all snapshots that other programs can read.
+    ///
+    /// It holds names of hosts and paths in clear: keep it where that does no harm.
+    #[command(after_help = "Example: backup catalog --out backup_index.json")]
+    Catalog(query::CatalogArgs),
     /// List the plug-ins of this program: storage backends, sources, policies.
     #[command(after_help = "Examples:\n  backup backends\n  backup backends local")]
     Backends(BackendsArgs),

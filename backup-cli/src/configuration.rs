@@ -48,7 +48,10 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
 
 fn invalid(error: &ConfigError) -> CliError {
     let failed = CliError::usage("the configuration is wrong");
-    error.problems().iter().fold(failed, |failed, problem| failed.because(problem.to_string()))
+    error
+        .problems()
+        .iter()
+        .fold(failed, |failed, problem| failed.because(problem.to_string()))
         .hint("nothing was done; `backup config schema` tells editors what may stand in it")
 }
 

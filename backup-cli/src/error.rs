@@ -131,7 +131,10 @@ mod tests {
         let error = CliError::from_error("cannot create a snapshot", &RepositoryError::from(disk));
         assert_eq!(error.exit, Exit::NoSpace);
         let shown = error.to_string();
-        assert!(shown.starts_with("error: cannot create a snapshot\ncause: cannot write object: no space left"), "{shown}");
+        assert!(
+            shown.starts_with("error: cannot create a snapshot\ncause: cannot write object: no space left"),
+            "{shown}"
+        );
         assert_eq!(shown.matches("cannot write object").count(), 1, "{shown}");
         assert!(shown.contains("\n hint: "), "{shown}");
     }

@@ -1,5 +1,6 @@
 //! Everything the command line writes: data on standard output, talk on standard error.
 
+pub(crate) mod entry;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod progress;
@@ -96,6 +97,11 @@ impl Output {
         if matches!(kind, "status" | "problem" | "notice" | "summary" | "error") { self.flush() } else { Ok(()) }
     }
 
+    /// Standard output for whoever wants to write bytes.
+    pub(crate) fn writer(&self) -> OutputWriter {
+        OutputWriter(self.clone())
+    }
+
     /// Bytes of data as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         self.write(|out| out.write_all(bytes))
@@ -107,12 +113,15 @@ impl Output {
     }
 
     fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
-        let mut out = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
-        match write(&mut **out) {
+        match self.write_raw(write) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::output_closed()),
             Err(error) => Err(CliError::from_error("cannot write to standard output", &error)),
         }
+    }
+
+    fn write_raw(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        write(&mut **self.stdout.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One line of talk on standard error; nothing with `--quiet`, a `notice` with `--json`.
@@ -172,5 +181,20 @@ impl Output {
             Err(error) if !error.output_closed => Err(error),
             Ok(()) | Err(_) => Ok(exit),
         }
+    }
+}
+
+/// Writes to standard output, through the same buffer as lines.
+#[derive(Debug)]
+pub(crate) struct OutputWriter(Output);
+
+impl Write for OutputWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_raw(|out| out.write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.write_raw(|out| out.flush())
     }
 }

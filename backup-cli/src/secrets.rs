@@ -38,13 +38,15 @@ impl SecretResolver for SystemSecretResolver {
                 let value = self.environment.variable(name).ok_or_else(|| failed(SecretErrorKind::NotFound))?;
                 Secret::new(value.into_encoded_bytes())
             }
-            SecretRef::File(path) => file::read(path.as_ref()).map_err(|(kind, detail)| explained(failed(kind), detail))?,
+            SecretRef::File(path) => {
+                file::read(path.as_ref()).map_err(|(kind, detail)| explained(failed(kind), detail))?
+            }
             SecretRef::Command(words) => {
                 command::output(words).map_err(|detail| failed(SecretErrorKind::CommandFailed).with_detail(detail))?
             }
-            SecretRef::Keyring { service, user } => from_keyring(service, user).map_err(|(kind, detail)| {
-                explained(failed(kind), detail)
-            })?,
+            SecretRef::Keyring { service, user } => {
+                from_keyring(service, user).map_err(|(kind, detail)| explained(failed(kind), detail))?
+            }
             SecretRef::Inline(_) => return Err(failed(SecretErrorKind::InlineRefused)),
             _ => return Err(failed(SecretErrorKind::Unsupported)),
         };
@@ -128,7 +130,9 @@ mod tests {
 
     #[test]
     fn one_line_end_is_taken_away_and_no_more() {
-        for (bytes, secret) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a ", "a "), ("\n", ""), ("a\r", "a\r")] {
+        for (bytes, secret) in
+            [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a ", "a "), ("\n", ""), ("a\r", "a\r")]
+        {
             assert_eq!(without_line_end(bytes.into()).expose(), secret.as_bytes(), "{bytes:?}");
         }
     }

@@ -111,7 +111,11 @@ fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
 /// A word of a command line as a shell takes it.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,~".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// What flags, environment and configuration give, in this order.
@@ -152,7 +156,8 @@ fn password(context: &Context, reference: &SecretRef) -> Result<Means, CliError>
 }
 
 fn text(secret: &Secret) -> Result<Zeroizing<String>, CliError> {
-    let text = secret.expose_text().map_err(|kind| CliError::usage("the password can't be used").because(kind.to_string()))?;
+    let text =
+        secret.expose_text().map_err(|kind| CliError::usage("the password can't be used").because(kind.to_string()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
@@ -172,9 +177,8 @@ fn no_secret(what: &str, error: &SecretError) -> CliError {
 }
 
 fn key_file(file: &Path) -> Result<Means, CliError> {
-    let bytes = secrets::file_bytes(file).map_err(|reason| {
-        CliError::usage(format!("cannot read the key file `{}`", file.display())).because(reason)
-    })?;
+    let bytes = secrets::file_bytes(file)
+        .map_err(|reason| CliError::usage(format!("cannot read the key file `{}`", file.display())).because(reason))?;
     if bytes.is_empty() {
         return Err(CliError::usage(format!("the key file `{}` is empty", file.display())));
     }
@@ -186,7 +190,9 @@ fn recovery_kit(file: &Path) -> Result<Means, CliError> {
     let bytes = secrets::any_file_bytes(file).map_err(|reason| failed().because(reason))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| failed().because("it is no text"))?;
     let code = code_in(text).ok_or_else(|| {
-        failed().because("there is no complete recovery code in it").hint("the code has fourteen groups of four letters; compare each with the paper")
+        failed()
+            .because("there is no complete recovery code in it")
+            .hint("the code has fourteen groups of four letters; compare each with the paper")
     })?;
     Ok(Means::RecoveryCode(code))
 }
@@ -213,12 +219,12 @@ pub(crate) struct KeptKey {
 impl KeptKey {
     pub(crate) fn new(context: &Context) -> Result<Self, CliError> {
         let folder = context.environment.config_folder().ok_or_else(no_folder)?.join("keys");
-        let bytes = secrets::new_key().map_err(|reason| CliError::new(Exit::Failed, "cannot make a key").because(reason))?;
+        let bytes =
+            secrets::new_key().map_err(|reason| CliError::new(Exit::Failed, "cannot make a key").because(reason))?;
         let stamp = context.clock.now().to_string().replace(':', "");
         let path = folder.join(format!("new-{stamp}-{}.key", std::process::id()));
-        create_private(&path, &bytes).map_err(|error| {
-            CliError::from_error(format!("cannot keep the key file `{}`", path.display()), &error)
-        })?;
+        create_private(&path, &bytes)
+            .map_err(|error| CliError::from_error(format!("cannot keep the key file `{}`", path.display()), &error))?;
         Ok(Self { bytes, path })
     }
 

@@ -12,6 +12,7 @@ pub mod id;
 pub mod index;
 pub mod layout;
 pub mod pack;
+pub mod query;
 pub mod rebuild;
 pub mod repository;
 pub mod restore;

@@ -220,6 +220,31 @@ impl History {
         };
         (1..=of).filter_map(|n| Stripe::new(n, of).ok()).min_by_key(|&stripe| (verified(stripe), stripe))
     }
+
+    /// The latest time such that everything that was there then has been looked at, since, at a level at least; `None` when some of it
+    /// never was. A time that is not past counts as never.
+    pub(crate) fn everything_verified(&self, level: CheckLevel, now: Timestamp) -> Option<Timestamp> {
+        let records = || self.records.iter().filter_map(|(_, record)| Some((Self::scope(record)?, record)));
+        let verified = |wanted: Scope| {
+            records()
+                .filter(|(scope, _)| scope.includes(&wanted))
+                .filter_map(|(_, record)| parse_time(&record.at).filter(|&at| at <= now))
+                .max()
+        };
+        let at_once = verified(Scope { level, stripe: None });
+        let divisions: BTreeSet<u32> = records().filter_map(|(scope, _)| scope.stripe).map(Stripe::of).collect();
+        // More parts than there are records can't all have been looked at.
+        let few = divisions.into_iter().filter(|&of| usize::try_from(of).is_ok_and(|of| of <= self.records.len()));
+        let in_parts = few.filter_map(|of| {
+            let stripes = (1..=of).map(|n| Stripe::new(n, of).ok());
+            stripes
+                .map(|stripe| verified(Scope { level, stripe: Some(stripe?) }))
+                .collect::<Option<Vec<_>>>()?
+                .into_iter()
+                .min()
+        });
+        in_parts.chain(at_once).max()
+    }
 }
 
 impl Repository {
@@ -354,6 +379,29 @@ mod tests {
         assert_eq!(next(vec![first.clone(), everything, third.clone()], DATA), "1/3");
         let future = record(DATA, Some((2, 3)), "2099-01-01T00:00:00Z", &[], &[]);
         assert_eq!(next(vec![first, future, third], DATA), "2/3");
+    }
+
+    #[test]
+    fn everything_is_verified_since_the_oldest_of_the_newest_looks_at_each_part() {
+        let now = parse_time("2026-02-01T00:00:00Z").unwrap();
+        let verified = |records: Vec<VerifyRecord>, level| {
+            history(records).everything_verified(level, now).map(|at| at.to_string())
+        };
+        let day = |n: u32| format!("2026-01-0{n}T00:00:00Z");
+        let part = |level, n, at: u32| record(level, Some((n, 3)), &day(at), &[], &[]);
+        let parts = vec![part(DATA, 1, 1), part(DATA, 2, 2), part(OBJECTS, 3, 3)];
+        assert_eq!(verified(vec![], CheckLevel::Structure), None);
+        assert_eq!(verified(parts.clone(), DATA), None);
+        assert_eq!(verified(parts.clone(), OBJECTS), Some(day(1)));
+        // Any check looks at the structure of everything.
+        assert_eq!(verified(parts.clone(), CheckLevel::Structure), Some(day(3)));
+        assert_eq!(verified([parts.clone(), vec![part(OBJECTS, 1, 4)]].concat(), OBJECTS), Some(day(2)));
+        assert_eq!(verified([parts.clone(), vec![part(DATA, 3, 5)]].concat(), DATA), Some(day(1)));
+        let whole = record(DATA, None, &day(4), &[], &[]);
+        assert_eq!(verified([parts.clone(), vec![whole.clone()]].concat(), DATA), Some(day(4)));
+        let future = record(DATA, None, "2099-01-01T00:00:00Z", &[], &[]);
+        assert_eq!(verified([parts, vec![future]].concat(), DATA), None);
+        assert_eq!(verified(vec![whole, part(DATA, 2, 6)], OBJECTS), Some(day(4)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use backup_engine::create::CreateOptions;
 use clap::Args;
 
 use crate::context::Context;
+use crate::error::CliError;
 use crate::plugins::PathsOptions;
 
 #[derive(Debug, Args)]
@@ -85,23 +86,26 @@ impl SelectionArgs {
 
 impl CreateArgs {
     /// How the snapshot is made.
-    pub(crate) fn options(&self, context: &Context) -> CreateOptions {
-        let mut options = create_options(context);
+    pub(crate) fn options(&self, context: &Context) -> Result<CreateOptions, CliError> {
+        let mut options = create_options(context)?;
         if let Some(host) = &self.host {
             options.host.clone_from(host);
         }
         options.tags.clone_from(&self.tags);
         options.force_read = self.force_read;
         options.compression_level = self.compression.unwrap_or(options.compression_level);
-        options
+        Ok(options)
     }
 }
 
 /// How a snapshot is made when nothing is asked for.
-pub(crate) fn create_options(context: &Context) -> CreateOptions {
+pub(crate) fn create_options(context: &Context) -> Result<CreateOptions, CliError> {
     let mut options = CreateOptions::default();
     options.host = context.environment.host();
     options.user = context.environment.user();
     options.program = concat!("backup ", env!("CARGO_PKG_VERSION")).to_owned();
-    options
+    if let Some(level) = context.config()?.defaults.compression {
+        options.compression_level = level.into();
+    }
+    Ok(options)
 }

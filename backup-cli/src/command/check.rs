@@ -118,11 +118,11 @@ fn show(context: &Context, report: &CheckReport) -> Result<(), CliError> {
     output.report(format!("{verdict}: {scope} in {}", human::span(report.duration)))?;
     let part = report.stripe.map(|stripe| format!(", part {stripe}")).unwrap_or_default();
     let read = human::size(report.bytes_read);
-    match report.level {
-        CheckLevel::Structure => output.report("   the content was not read; `--read-data` does")?,
-        CheckLevel::Objects => output.report(format!("   {read} read and compared with the names of the objects{part}"))?,
-        CheckLevel::Data => output.report(format!("   {read} read, decrypted and verified{part}"))?,
-    }
+    output.report(match report.level {
+        CheckLevel::Structure => "   the content was not read; `--read-data` does".to_owned(),
+        CheckLevel::Objects => format!("   {read} read and compared with the names of the objects{part}"),
+        CheckLevel::Data => format!("   {read} read, decrypted and verified{part}"),
+    })?;
     if report.is_sound() {
         return Ok(());
     }
@@ -135,8 +135,7 @@ fn show_finding(context: &Context, finding: &Finding) {
         return output.say(format!("`{}`: {}", finding.object, finding.what));
     }
     let mut text = format!("`{}`: {}", finding.object, finding.what);
-    let shown =
-        if output.options.verbose { finding.victims.len() } else { SHOWN_VICTIMS.min(finding.victims.len()) };
+    let shown = if output.options.verbose { finding.victims.len() } else { SHOWN_VICTIMS.min(finding.victims.len()) };
     for Victim { snapshot, part } in &finding.victims[..shown] {
         text.push_str(&match part {
             LostPart::Entry(path) => format!("\n         lost in {}: /{path}", snapshot.short()),

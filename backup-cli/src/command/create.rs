@@ -1,5 +1,8 @@
 //! `backup create`: stores snapshots.
 
+mod own;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use serde::Serialize;
 
 use crate::args::create::CreateArgs;
 use crate::configuration;
-use crate::context::Context;
+use crate::context::{Context, Place};
 use crate::error::CliError;
 use crate::exit_code::Exit;
 use crate::output::human;
@@ -54,9 +57,10 @@ struct Problem<'a> {
 }
 
 pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
-    let options = args.options(context);
-    let sources = sources(context, args)?;
-    let repository = context.open().await?;
+    let options = args.options(context)?;
+    let place = context.place()?;
+    let sources = sources(context, &place, args)?;
+    let repository = context.open_at(&place).await?;
     let mut exit = Exit::Done;
     let last = sources.len() - 1;
     for (at, source) in sources.into_iter().enumerate() {
@@ -68,9 +72,13 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, Cli
 }
 
 /// What is captured: each configured source by itself, or all paths together. At least one.
-fn sources(context: &Context, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
+fn sources(context: &Context, place: &Place, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
     if args.sources.is_empty() {
-        let options = args.selection.options(args.paths);
+        let mut options = args.selection.options(args.paths);
+        for pattern in own::patterns(Path::new(&place.location()), &options.paths) {
+            context.output.detail(format!("leaving out the repository itself: {pattern}"));
+            options.exclude.push(pattern);
+        }
         let source = plugins::paths_source(options).map_err(|error| source_failed(&error))?;
         return Ok(vec![Arc::from(source)]);
     }

@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, args: QuickstartArgs) -> Result<Exit,
     refuse_nonsense(&place, &options.paths)?;
     let source = Arc::from(plugins::paths_source(options).map_err(|error| source_failed(&error))?);
     let ready = prepare(context, &place, args.kit).await?;
-    let report = capture(context, &ready.repository, source, create_options(context)).await?;
+    let report = capture(context, &ready.repository, source, create_options(context)?).await?;
     let captured = show(context, "created", &report)?;
     let snapshot = context.snapshot(&ready.repository, &report.snapshot.to_string()).await?;
     let proof = proof::prove(context, &ready.repository, &snapshot).await?;
@@ -105,8 +105,12 @@ fn refuse_nonsense(place: &Place, paths: &[PathBuf]) -> Result<(), CliError> {
             return Err(CliError::usage(format!("`{}` does not exist", path.display())).hint("name a file or a folder"));
         };
         if target.starts_with(&path) {
-            return Err(CliError::usage(format!("the repository {} would lie inside `{}`, which it is to protect", place.shown(), path.display()))
-                .hint("put the backup on another disk, or at least beside the folder"));
+            return Err(CliError::usage(format!(
+                "the repository {} would lie inside `{}`, which it is to protect",
+                place.shown(),
+                path.display()
+            ))
+            .hint("put the backup on another disk, or at least beside the folder"));
         }
     }
     Ok(())
@@ -118,7 +122,9 @@ async fn prepare(context: &Context, place: &Place, wanted_kit: Option<PathBuf>) 
     let made = match backend.stat(&layout::config()).await {
         Ok(_) => false,
         Err(error) if error.kind() == StorageErrorKind::NotFound => true,
-        Err(error) => return Err(CliError::from_error(format!("cannot open the repository {}", place.shown()), &error)),
+        Err(error) => {
+            return Err(CliError::from_error(format!("cannot open the repository {}", place.shown()), &error));
+        }
     };
     let (repository, key_file) = match made {
         true => make(context, place).await?,

@@ -58,15 +58,13 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let target = target(context, args, &snapshot)?;
     let progress = context.progress();
     let monitor = Arc::clone(&progress);
-    let restored =
-        repository.restore(&snapshot, target, resolver, options, monitor, context.interrupt.token()).await;
+    let restored = repository.restore(&snapshot, target, resolver, options, monitor, context.interrupt.token()).await;
     progress.finish();
     let report = restored.map_err(|error| {
         let failed = CliError::from_error(format!("cannot restore the snapshot {}", snapshot.id.short()), &error);
         match error {
-            RestoreError::NotInSnapshot(_) => {
-                failed.hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot))
-            }
+            RestoreError::NotInSnapshot(_) => failed
+                .hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot)),
             _ => failed,
         }
     })?;
@@ -80,7 +78,9 @@ fn target(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<
     target.map(Arc::from).map_err(|error| {
         let failed = CliError::from_error("the target can't be used", &error);
         match error {
-            backup_core::SourceError::BadTarget { .. } => failed.exit(Exit::Usage).hint("name a folder, or one that isn't there yet"),
+            backup_core::SourceError::BadTarget { .. } => {
+                failed.exit(Exit::Usage).hint("name a folder, or one that isn't there yet")
+            }
             _ => failed,
         }
     })
@@ -92,8 +92,11 @@ fn snapshotter(context: &Context, snapshot: &Snapshot) -> Result<Box<dyn Snapsho
         return plugins::paths_target().map_err(|error| source_failed(&error));
     }
     let unknown = |name: &str| {
-        CliError::usage(format!("the snapshot is of the source `{name}` of type `{}`, which is not configured", source.kind))
-            .hint("restore it with the configuration that it was made with: `-c FILE`")
+        CliError::usage(format!(
+            "the snapshot is of the source `{name}` of type `{}`, which is not configured",
+            source.kind
+        ))
+        .hint("restore it with the configuration that it was made with: `-c FILE`")
     };
     let name = source.name.as_deref().ok_or_else(|| unknown("(without a name)"))?;
     let config = context.config()?.source(name).map_err(|_| unknown(name))?;
@@ -117,9 +120,9 @@ fn resolver(context: &Context, args: &RestoreArgs) -> Result<Arc<dyn ConflictRes
     let conflict = config
         .conflict(&context.registry, named)
         .map_err(|problem| configuration::refused("the conflict resolver can't be used", problem))?;
-    let resolver = conflict.resolver(asker).map_err(|error| {
-        CliError::usage("the conflict resolver can't be used").because(error.to_string())
-    })?;
+    let resolver = conflict
+        .resolver(asker)
+        .map_err(|error| CliError::usage("the conflict resolver can't be used").because(error.to_string()))?;
     Ok(Arc::from(resolver))
 }
 

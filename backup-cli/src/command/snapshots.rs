@@ -1,8 +1,11 @@
 //! `backup snapshots`: lists them.
 
-use backup_engine::snapshots::Snapshot;
+use backup_engine::format::record::{SnapshotStatistics, SourceRecord};
+use backup_engine::query::catalog::{CatalogEntry, Integrity};
+use backup_engine::snapshots::{Snapshot, format_time, parse_time};
 use serde::Serialize;
 
+use super::unread;
 use crate::args::SnapshotsArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -13,27 +16,29 @@ use crate::output::json::PathText;
 /// A snapshot as programs see it.
 #[derive(Debug, Serialize)]
 pub(crate) struct SnapshotLine<'a> {
-    pub(crate) id: String,
-    pub(crate) time: &'a str,
-    pub(crate) received: String,
-    pub(crate) host: &'a str,
-    pub(crate) user: &'a str,
-    pub(crate) program: &'a str,
-    pub(crate) kind: &'a str,
-    pub(crate) source: Option<&'a str>,
-    pub(crate) roots: Vec<PathText>,
-    pub(crate) parent: Option<String>,
-    pub(crate) tags: &'a [String],
-    pub(crate) pinned: bool,
-    pub(crate) note: Option<&'a str>,
-    pub(crate) files: u64,
-    pub(crate) directories: u64,
-    pub(crate) others: u64,
-    pub(crate) size_bytes: u64,
-    pub(crate) new_bytes: u64,
-    pub(crate) stored_bytes: u64,
-    pub(crate) duration_ms: u64,
-    pub(crate) problems: u64,
+    id: String,
+    time: &'a str,
+    received: String,
+    host: &'a str,
+    user: &'a str,
+    program: &'a str,
+    kind: &'a str,
+    source: Option<&'a str>,
+    roots: Vec<PathText>,
+    parent: Option<String>,
+    tags: &'a [String],
+    pinned: bool,
+    note: Option<&'a str>,
+    files: u64,
+    directories: u64,
+    others: u64,
+    size_bytes: u64,
+    new_bytes: u64,
+    stored_bytes: u64,
+    duration_ms: u64,
+    problems: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    integrity: Option<&'a Integrity>,
 }
 
 #[derive(Serialize)]
@@ -44,88 +49,133 @@ struct Summary {
 
 pub(crate) async fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit, CliError> {
     let repository = context.open().await?;
-    let list = context.interrupt.or_stop(repository.list_snapshots()).await?;
-    let list = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?;
+    let catalog = context.interrupt.or_stop(repository.catalog()).await?;
+    let catalog = catalog.map_err(|error| unread::failed("cannot list the snapshots", &error))?;
     let output = &context.output;
-    for (id, error) in &list.damaged {
-        output.warn(CliError::from_error(format!("snapshot {} can't be read", id.short()), error).in_one_line());
+    for id in &catalog.unreadable {
+        output.warn(format!("snapshot {} can't be read; `backup check` says why", id.short()));
     }
-    let snapshots: Vec<&Snapshot> = list.snapshots.iter().filter(|snapshot| matches(args, snapshot)).collect();
+    let mut snapshots: Vec<&CatalogEntry> = catalog.snapshots.iter().filter(|entry| matches(args, entry)).collect();
     let skipped = args.last.map_or(0, |last| snapshots.len().saturating_sub(last));
-    let snapshots = &snapshots[skipped..];
+    snapshots.drain(..skipped);
     if output.is_json() {
-        for snapshot in snapshots {
+        for snapshot in &snapshots {
             output.json("snapshot", &SnapshotLine::from(*snapshot))?;
         }
-        output.json("summary", &Summary { snapshots: snapshots.len(), damaged: list.damaged.len() })?;
+        output.json("summary", &Summary { snapshots: snapshots.len(), damaged: catalog.unreadable.len() })?;
     } else if snapshots.is_empty() {
         output.say("no snapshots");
     } else {
-        table(snapshots).iter().try_for_each(|line| output.line(line))?;
+        table(&snapshots).iter().try_for_each(|line| output.line(line))?;
     }
-    Ok(if list.damaged.is_empty() { Exit::Done } else { Exit::Corrupt })
+    Ok(if catalog.unreadable.is_empty() { Exit::Done } else { Exit::Corrupt })
 }
 
-fn matches(args: &SnapshotsArgs, snapshot: &Snapshot) -> bool {
-    args.tags.iter().all(|tag| snapshot.tags.contains(tag))
-        && args.host.as_ref().is_none_or(|host| snapshot.record.host == *host)
-        && args.source.as_ref().is_none_or(|source| snapshot.record.source.name.as_ref() == Some(source))
+fn matches(args: &SnapshotsArgs, entry: &CatalogEntry) -> bool {
+    args.tags.iter().all(|tag| entry.tags.contains(tag))
+        && args.host.as_ref().is_none_or(|host| entry.host == *host)
+        && args.source.as_ref().is_none_or(|source| entry.source.name.as_ref() == Some(source))
 }
 
-fn table(snapshots: &[&Snapshot]) -> Vec<String> {
-    let header = ["ID", "TIME", "HOST", "SOURCE", "FILES", "SIZE", "STORED", "TAGS"];
+fn table(snapshots: &[&CatalogEntry]) -> Vec<String> {
+    let header = ["ID", "TIME", "HOST", "SOURCE", "FILES", "SIZE", "STORED", "VERIFIED", "TAGS"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for snapshot in snapshots {
-        let record = &snapshot.record;
-        let roots: Vec<String> = record.source.roots.iter().map(|root| format!("/{}", root.0)).collect();
-        let source = record.source.name.clone().unwrap_or_else(|| roots.join(" "));
-        let mut tags = snapshot.tags.clone();
-        if snapshot.pinned {
-            tags.push("pinned".to_owned());
-        }
-        if record.problems > 0 {
-            tags.push(format!("({})", human::things(record.problems, "problem", "problems")));
+    for entry in snapshots {
+        let roots: Vec<String> = entry.source.roots.iter().map(|root| format!("/{}", root.0)).collect();
+        let source = entry.source.name.clone().unwrap_or_else(|| roots.join(" "));
+        let verified = match &entry.integrity {
+            Integrity::Unverified => "-",
+            Integrity::Verified { level, .. } => level,
+            Integrity::Damaged => "DAMAGED",
+        };
+        let mut tags = entry.tags.clone();
+        tags.extend(entry.pinned.then(|| "pinned".to_owned()));
+        if entry.problems > 0 {
+            tags.push(format!("({})", human::things(entry.problems, "problem", "problems")));
         }
         rows.push(vec![
-            snapshot.id.short(),
-            human::time(snapshot.time()),
-            record.host.clone(),
+            entry.id.short(),
+            parse_time(&entry.time).map_or_else(|| entry.time.clone(), human::time),
+            entry.host.clone(),
             if source.is_empty() { "/".to_owned() } else { source },
-            human::count(record.statistics.files),
-            human::size(record.tree.bytes),
-            human::size(record.statistics.stored_bytes),
+            human::count(entry.statistics.files),
+            human::size(entry.bytes),
+            human::size(entry.statistics.stored_bytes),
+            verified.to_owned(),
             tags.join(" "),
         ]);
     }
     human::columns(&rows, &[4, 5, 6])
 }
 
+impl<'a> SnapshotLine<'a> {
+    /// A line with everything that its source and its numbers tell.
+    fn of(source: &'a SourceRecord, statistics: &SnapshotStatistics) -> Self {
+        Self {
+            id: String::new(),
+            time: "",
+            received: String::new(),
+            host: "",
+            user: "",
+            program: "",
+            kind: &source.kind,
+            source: source.name.as_deref(),
+            roots: source.roots.iter().map(|root| PathText::from(&root.0)).collect(),
+            parent: None,
+            tags: &[],
+            pinned: false,
+            note: None,
+            files: statistics.files,
+            directories: statistics.directories,
+            others: statistics.others,
+            size_bytes: 0,
+            new_bytes: statistics.new_bytes,
+            stored_bytes: statistics.stored_bytes,
+            duration_ms: statistics.duration_ms,
+            problems: 0,
+            integrity: None,
+        }
+    }
+}
+
 impl<'a> From<&'a Snapshot> for SnapshotLine<'a> {
     fn from(snapshot: &'a Snapshot) -> Self {
         let record = &snapshot.record;
-        let statistics = &record.statistics;
         Self {
             id: snapshot.id.to_string(),
             time: &record.time,
-            received: snapshot.received.to_string(),
+            received: format_time(snapshot.received),
             host: &record.host,
             user: &record.user,
             program: &record.program,
-            kind: &record.source.kind,
-            source: record.source.name.as_deref(),
-            roots: record.source.roots.iter().map(|root| PathText::from(&root.0)).collect(),
             parent: record.parent.map(|parent| parent.to_string()),
             tags: &snapshot.tags,
             pinned: snapshot.pinned,
             note: snapshot.note.as_deref(),
-            files: statistics.files,
-            directories: statistics.directories,
-            others: statistics.others,
             size_bytes: record.tree.bytes,
-            new_bytes: statistics.new_bytes,
-            stored_bytes: statistics.stored_bytes,
-            duration_ms: statistics.duration_ms,
             problems: record.problems,
+            ..Self::of(&record.source, &record.statistics)
+        }
+    }
+}
+
+impl<'a> From<&'a CatalogEntry> for SnapshotLine<'a> {
+    fn from(entry: &'a CatalogEntry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            time: &entry.time,
+            received: entry.received.clone(),
+            host: &entry.host,
+            user: &entry.user,
+            program: &entry.program,
+            parent: entry.parent.map(|parent| parent.to_string()),
+            tags: &entry.tags,
+            pinned: entry.pinned,
+            note: entry.note.as_deref(),
+            size_bytes: entry.bytes,
+            problems: entry.problems,
+            integrity: Some(&entry.integrity),
+            ..Self::of(&entry.source, &entry.statistics)
         }
     }
 }

@@ -82,8 +82,9 @@ pub(crate) fn time(time: Timestamp) -> String {
 /// Lines of columns, each as wide as its widest cell; the last one is not padded.
 pub(crate) fn columns(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..count).map(width).collect();
     rows.iter()
         .map(|row| {
@@ -116,7 +117,7 @@ mod tests {
             (1000, "0.97 KiB"),
             (1024, "1.00 KiB"),
             (1 << 20, "1.00 MiB"),
-            (24_536_678, "23.4 MiB"),
+            (24_536_700, "23.4 MiB"),
             (1023 << 20, "0.99 GiB"),
             (u64::MAX, "15.9 EiB"),
         ] {

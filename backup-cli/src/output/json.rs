@@ -68,12 +68,22 @@ pub(crate) struct PathText {
 
 impl From<&EntryPath> for PathText {
     fn from(path: &EntryPath) -> Self {
-        let bytes = path.as_bytes();
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self { path: text.to_owned(), path_base64: None },
-            Err(_) => Self { path: path.to_string(), path_base64: Some(STANDARD.encode(bytes)) },
-        }
+        let (path, path_base64) = text_and_twin(path.as_bytes());
+        Self { path, path_base64 }
     }
+}
+
+/// Bytes as text, escaped where they are none; and then exactly, in base64.
+pub(crate) fn text_and_twin(bytes: &[u8]) -> (String, Option<String>) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return (text.to_owned(), None);
+    }
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    (text, Some(STANDARD.encode(bytes)))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub struct TreeWalk {
     pending: Vec<(u8, NodeRef)>,
     leaf: std::vec::IntoIter<TreeEntry>,
     from: Option<EntryPath>,
+    nodes_read: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -62,12 +63,17 @@ impl TreeWalk {
     /// All entries below a root.
     pub fn new(reader: Arc<BlobReader>, root: &TreeRoot) -> Self {
         let pending = vec![(root.level, NodeRef { id: root.id, first: None })];
-        Self { reader, pending, leaf: Vec::new().into_iter(), from: None }
+        Self { reader, pending, leaf: Vec::new().into_iter(), from: None, nodes_read: 0 }
     }
 
     /// The entries from a path on; skips nodes that lie wholly before it unread.
     pub fn from_path(reader: Arc<BlobReader>, root: &TreeRoot, path: &EntryPath) -> Self {
         Self { from: Some(path.clone()), ..Self::new(reader, root) }
+    }
+
+    /// How many nodes it has read so far.
+    pub fn nodes_read(&self) -> u64 {
+        self.nodes_read
     }
 
     /// Goes forward to the first entry at or after a path; nodes that lie wholly before it are not read. Never goes back.
@@ -137,6 +143,7 @@ impl TreeWalk {
         if level > MAX_TREE_LEVEL {
             return Err(self.damaged(node, malformed("tree", "too many levels")));
         }
+        self.nodes_read += 1;
         let blob = self.reader.read(BlobType::Tree, &node.id)?;
         if level == 0 {
             let entries: Result<Vec<_>, _> = LeafReader::new(&blob).and_then(Iterator::collect);

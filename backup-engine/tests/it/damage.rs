@@ -7,12 +7,18 @@ mod keys;
 mod packs;
 mod records;
 
-use backup_core::{MemoryBackend, ObjectKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use backup_core::conflict::KeepBackup;
+use backup_core::{CancelToken, EntryKind, EntryPath, MemoryBackend, ObjectKey, Silent};
 use backup_engine::check::{CheckLevel, CheckOptions, CheckReport};
+use backup_engine::restore::RestoreOptions;
 
 use crate::support::create;
 use crate::support::fixture::{Fixture, check, check_with};
 use crate::support::oracle::{Lost, lost, victims};
+use crate::support::target::MemoryTarget;
 
 /// What is done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +118,35 @@ impl Damaged {
         assert_eq!(victims(&report, &fixture.expected), lost, "{}: {report:#?}", self.what);
         self.lost = lost;
         report
+    }
+
+    /// A restore brings back every file of every snapshot but those that are lost, and names these.
+    async fn restores_the_rest(&self) {
+        let repository = self.fixture.open().await;
+        for snapshot in repository.list_snapshots().await.unwrap().snapshots {
+            let none = BTreeSet::new();
+            let lost = self.lost.get(&snapshot.id).map_or(&none, |paths| paths.as_ref().unwrap());
+            let target = MemoryTarget::default();
+            let report = repository
+                .restore(
+                    &snapshot,
+                    Arc::new(target.clone()),
+                    Arc::new(KeepBackup {}),
+                    RestoreOptions::default(),
+                    Arc::new(Silent),
+                    CancelToken::new(),
+                )
+                .await
+                .unwrap();
+            assert_eq!(report.problem_count > 0, !lost.is_empty(), "{}: {report:#?}", self.what);
+            let mut files = target.contents();
+            let mut expected = MemoryTarget::expected(&self.fixture.expected[&snapshot.id]);
+            files.retain(|_, (kind, _)| *kind == EntryKind::File);
+            expected.retain(|path, (kind, _)| *kind == EntryKind::File && !lost.contains(path));
+            let names = |files: &BTreeMap<EntryPath, _>| files.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(&files), names(&expected), "{}", self.what);
+            assert!(files == expected, "{}: restored wrong", self.what);
+        }
     }
 
     /// Of what older snapshots lost, nothing is left that the source still has.

@@ -1,5 +1,11 @@
 //! What the engine promises, seen from outside.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod contradictions;
 mod crash;
 mod damage;
+mod query;
+mod rebuild;
 mod support;
+mod verification;

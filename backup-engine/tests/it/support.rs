@@ -4,6 +4,7 @@ pub(crate) mod fixture;
 pub(crate) mod oracle;
 pub(crate) mod source;
 pub(crate) mod target;
+pub(crate) mod veil;
 
 use std::sync::Arc;
 use std::time::Duration;

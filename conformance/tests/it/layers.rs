@@ -13,8 +13,8 @@ use backup_core::{MemoryBackend, StorageBackend, StorageResult, SystemClock};
 
 use crate::rich::small_pace;
 
-/// Every so many operations one fails; a prime, so that it isn't always the same one of a case's steps.
-const FAILS_EVERY: usize = 7;
+/// One of so many operations fails.
+const FAILS_ONE_IN: u64 = 8;
 
 /// Operations among which some fail; the rest of a long case goes well.
 const FLAKY_OPERATIONS: u64 = 700;
@@ -27,8 +27,11 @@ struct Dressed {
 fn flaky(memory: MemoryBackend) -> FaultBackend {
     let flaky = FaultBackend::new(Arc::new(memory));
     let kinds = [FaultKind::FailBefore, FaultKind::FailAfter];
-    for (number, kind) in (0..FLAKY_OPERATIONS).step_by(FAILS_EVERY).zip(kinds.into_iter().cycle()) {
-        flaky.add(FaultRule::new(kind).at(number + 3));
+    // Multiplying by this scatters the numbers, always in the same way: at regular distances calls that run in step
+    // would meet the failures again and again.
+    let fails = |number: &u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & (FAILS_ONE_IN - 1) == 0;
+    for (number, kind) in (0..FLAKY_OPERATIONS).filter(fails).zip(kinds.into_iter().cycle()) {
+        flaky.add(FaultRule::new(kind).at(number));
     }
     flaky
 }

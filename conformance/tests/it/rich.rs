@@ -57,7 +57,7 @@ struct State {
     in_flight: BTreeSet<ObjectKey>,
     shared_body: Bytes,
     shared_cursor: u64,
-    version_before: Option<Bytes>,
+    first_version: Option<Bytes>,
     reads: u64,
     poisoned: bool,
 }

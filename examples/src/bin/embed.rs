@@ -1,4 +1,5 @@
 //! Protects a folder and restores it, through the libraries alone: `embed FOLDER REPOSITORY TARGET`.
+#![expect(clippy::print_stdout, reason = "a program talks to its user")]
 
 use std::error::Error;
 use std::sync::Arc;

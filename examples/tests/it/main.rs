@@ -3,4 +3,5 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod flat;
 mod python_reader;

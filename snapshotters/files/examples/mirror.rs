@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let source = FilesSnapshotter::new(FilesOptions::new([folder]))?;
     let view = source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &CancelToken::new() })?;
     let target = target.map(|target| source.target(&TargetOptions::under(target))).transpose()?;
-    let (mut entries, mut bytes) = (0_u64, 0);
+    let (mut entries, mut bytes, mut buffer) = (0_u64, 0, vec![0; 256 * 1024]);
     let mut open_directories: Vec<Entry> = Vec::new();
     for item in view.entries() {
         let done = item.and_then(|mut entry| {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 finish(target.as_deref(), &inner)?;
             }
             if entry.kind == EntryKind::File {
-                bytes += copy(&*view, target.as_deref(), &mut entry)?;
+                bytes += copy(&*view, target.as_deref(), &mut entry, &mut buffer)?;
                 return Ok(());
             }
             view.load(&mut entry)?;
@@ -61,19 +61,20 @@ fn copy(
     view: &dyn SourceView,
     target: Option<&dyn RestoreTarget>,
     entry: &mut Entry,
+    buffer: &mut [u8],
 ) -> Result<u64, backup_core::EntryError> {
     let mut reader = view.open(entry)?;
     let writer = target.map(|target| target.create_file(entry)).transpose()?;
     let failed = |error: std::io::Error| backup_core::EntryError::io(&entry.path, "cannot copy", &error);
-    let extents = entry.extents.clone().unwrap_or_else(|| {
-        vec![backup_core::Extent { offset_bytes: 0, len_bytes: entry.size_bytes }]
-    });
-    let mut buffer = vec![0; 256 * 1024];
+    let extents = entry
+        .extents
+        .clone()
+        .unwrap_or_else(|| vec![backup_core::Extent { offset_bytes: 0, len_bytes: entry.size_bytes }]);
     let mut total = 0;
     for extent in extents {
         let mut at = extent.offset_bytes;
         while at < extent.offset_bytes + extent.len_bytes {
-            let count = reader.read(&mut buffer).map_err(failed)?;
+            let count = reader.read(buffer).map_err(failed)?;
             if count == 0 {
                 break;
             }

@@ -143,7 +143,10 @@ fn check_paths(option: &str, paths: &[PathBuf]) -> Result<(), InvalidConfig> {
     for path in paths {
         let shown = path.display();
         if path.starts_with("~") {
-            return Err(InvalidConfig::at(option, format!("has `{shown}`, but `~` is not expanded; write `${{HOME}}`")));
+            return Err(InvalidConfig::at(
+                option,
+                format!("has `{shown}`, but `~` is not expanded; write `${{HOME}}`"),
+            ));
         }
         if !path.is_absolute() {
             return Err(InvalidConfig::at(option, format!("has `{shown}`, which is not absolute")));
@@ -153,7 +156,9 @@ fn check_paths(option: &str, paths: &[PathBuf]) -> Result<(), InvalidConfig> {
 }
 
 fn check_patterns(option: &str, patterns: &[String]) -> Result<(), InvalidConfig> {
-    PatternSet::new(patterns).map(drop).map_err(|error| InvalidConfig::at(option, format!("has a bad pattern: {error}")))
+    PatternSet::new(patterns)
+        .map(drop)
+        .map_err(|error| InvalidConfig::at(option, format!("has a bad pattern: {error}")))
 }
 
 #[typetag::serde(name = "files")]
@@ -179,7 +184,8 @@ impl SourceConfig for FilesConfig {
     }
 
     fn open(&self, context: &OpenContext) -> Result<Box<dyn Snapshotter>, SourceError> {
-        let options = self.to_options(context.name.as_deref()).map_err(|error| SourceError::Config(error.to_string()))?;
+        let options =
+            self.to_options(context.name.as_deref()).map_err(|error| SourceError::Config(error.to_string()))?;
         Ok(Box::new(FilesSnapshotter::new(options)?))
     }
 }
@@ -259,9 +265,16 @@ mod tests {
         };
         let options = config.to_options(Some("home")).unwrap();
         assert_eq!((options.name.as_deref(), options.max_file_bytes), (Some("home"), Some(5)));
-        assert_eq!((options.exclude.first().unwrap(), options.exclude.last().unwrap()), (&"*.tmp".into(), &"!keep.tmp".into()));
+        assert_eq!(
+            (options.exclude.first().unwrap(), options.exclude.last().unwrap()),
+            (&"*.tmp".into(), &"!keep.tmp".into())
+        );
         let set = &options.sets[0].exclude;
-        assert!(set.contains(&"*.tmp".to_owned()) && set.contains(&".git/".to_owned()) && !set.contains(&"!keep.tmp".to_owned()));
+        assert!(
+            set.contains(&"*.tmp".to_owned())
+                && set.contains(&".git/".to_owned())
+                && !set.contains(&"!keep.tmp".to_owned())
+        );
     }
 
     #[test]

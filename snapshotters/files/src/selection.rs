@@ -31,7 +31,8 @@ impl Selection {
             let roots = set.roots.iter().map(|root| absolute(root)).collect::<Result<Vec<_>, _>>()?;
             for root in &roots {
                 if selections.iter().any(|other| other.roots.contains(root)) {
-                    let message = format!("`{}` is in more than one set, and patterns would contradict", root.display());
+                    let message =
+                        format!("`{}` is in more than one set, and patterns would contradict", root.display());
                     return Err(SourceError::Config(message));
                 }
             }

@@ -9,7 +9,8 @@ use crate::error::CliError;
 
 /// The slot that a password opens. Costs the derivation for each password slot that is tried.
 pub(super) async fn opened_by(repository: &Repository, password: &[u8]) -> Result<KeySlotInfo, CliError> {
-    let failed = |error: &(dyn std::error::Error + 'static)| CliError::from_error("cannot find the key to replace", error);
+    let failed =
+        |error: &(dyn std::error::Error + 'static)| CliError::from_error("cannot find the key to replace", error);
     let keys = repository.list_keys().await.map_err(|error| failed(&error))?;
     for key in keys.into_iter().filter(|key| key.slot_type == SlotType::Password) {
         let object = repository.store().backend().get(&layout::key_object(&key.id), ByteRange::Full).await;

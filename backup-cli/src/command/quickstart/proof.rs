@@ -47,7 +47,9 @@ impl Proof {
         }
         let how = match self.by_digest {
             0 => "compared with the source byte by byte".to_owned(),
-            changed => format!("compared with the source, {changed} of them by checksum because they changed meanwhile"),
+            changed => {
+                format!("compared with the source, {changed} of them by checksum because they changed meanwhile")
+            }
         };
         let (proven, sampled) = (self.proven, self.sampled);
         format!("proven restorable: {proven}/{sampled} files, {} {how}", human::size(self.proven_bytes))
@@ -84,7 +86,8 @@ pub(super) async fn prove(context: &Context, repository: &Repository, snapshot: 
     let report = restored.map_err(|error| failed(&error))?;
     proof.failures.extend(report.problems.iter().map(ToString::to_string));
     let compared = tokio::task::spawn_blocking(move || {
-        let compared: Vec<_> = sample.into_iter().map(|candidate| (compare(&candidate, folder.path()), candidate)).collect();
+        let compared: Vec<_> =
+            sample.into_iter().map(|candidate| (compare(&candidate, folder.path()), candidate)).collect();
         // What can't be removed lies in the folder for temporary files, which is no reason to fail.
         drop(folder);
         compared
@@ -103,7 +106,8 @@ pub(super) async fn prove(context: &Context, repository: &Repository, snapshot: 
 }
 
 async fn choose(repository: &Repository, snapshot: &Snapshot, seed: u64) -> Result<Vec<Candidate>, CliError> {
-    let failed = |error: &(dyn std::error::Error + 'static)| CliError::from_error("the snapshot can't be read back", error);
+    let failed =
+        |error: &(dyn std::error::Error + 'static)| CliError::from_error("the snapshot can't be read back", error);
     let index = repository.load_index().await.map_err(|error| failed(&error))?.index;
     let handle = tokio::runtime::Handle::current();
     let (store, root) = (repository.store().clone(), snapshot.record.tree);

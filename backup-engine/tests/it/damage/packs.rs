@@ -47,6 +47,7 @@ async fn damaged_data_pack_is_named_with_its_victims_and_healed() {
     for (key, damage) in cases(&fixture, DATA) {
         let mut damaged = Damaged::new(&fixture, &key, damage).await;
         damaged.is_found_from(level_for(damage)).await;
+        damaged.restores_the_rest().await;
         harmful += usize::from(!damaged.lost.is_empty());
         damaged.heals_after(level_for(damage)).await;
         damaged.assert_older_snapshots_are_healed();
@@ -61,6 +62,7 @@ async fn damaged_tree_pack_is_named_with_its_victims_and_healed() {
     for (key, damage) in cases(&fixture, TREES) {
         let mut damaged = Damaged::new(&fixture, &key, damage).await;
         damaged.is_found_from(level_for(damage)).await;
+        damaged.restores_the_rest().await;
         harmful += usize::from(!damaged.lost.is_empty());
         damaged.heals_after(level_for(damage)).await;
     }
@@ -85,6 +87,7 @@ async fn damaged_index_object_is_named_with_its_victims_and_replaced() {
         for damage in damages(len, &[]).into_iter().filter(|damage| *damage != Damage::Delete) {
             let mut damaged = Damaged::new(&fixture, &key, damage).await;
             damaged.is_found_from(CheckLevel::Structure).await;
+            damaged.restores_the_rest().await;
             harmful += usize::from(!damaged.lost.is_empty());
             let report = damaged.heals().await;
             assert!(report.is_sound() && damaged.lost.is_empty(), "{}: {report:#?}", damaged.what);

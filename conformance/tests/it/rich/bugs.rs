@@ -143,7 +143,10 @@ impl Client {
                 dawdle().await;
                 body = world.state().shared_body.clone().into();
             }
-            "readers_never_go_back" if at.as_str() == "register" => world.state().version_before = old,
+            "readers_never_go_back" if at.as_str() == "register" => {
+                let mut state = world.state();
+                state.first_version = state.first_version.take().or(old);
+            }
             "second_client_sees_put" => {
                 self.cache.lock().unwrap().insert(at.clone(), body.to_bytes());
             }
@@ -189,8 +192,9 @@ impl Client {
             ("readers_never_go_back", _, _) if at.as_str() == "register" => {
                 let mut state = world.state();
                 state.reads += 1;
-                if let (0, Some(before)) = (state.reads % 3, &state.version_before) {
-                    return Ok(before.clone());
+                // A replica that is stuck.
+                if let (0, Some(first)) = (state.reads % 3, &state.first_version) {
+                    return Ok(first.clone());
                 }
             }
             ("second_client_sees_put", ByteRange::Full, Some(_)) if self.number > 0 => {

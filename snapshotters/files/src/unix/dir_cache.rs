@@ -59,12 +59,15 @@ impl AsFd for Dir {
     }
 }
 
+/// A directory with its path.
+type Kept = (Box<[u8]>, Arc<Dir>);
+
 /// Open directories below a root, the last used first.
 #[derive(Debug)]
 pub(super) struct DirCache {
     beneath: Beneath,
     flags: OFlags,
-    recent: Mutex<Vec<(Box<[u8]>, Arc<Dir>)>>,
+    recent: Mutex<Vec<Kept>>,
 }
 
 impl DirCache {
@@ -117,14 +120,15 @@ impl DirCache {
     fn lookup(&self, path: &[u8]) -> Option<Arc<Dir>> {
         let mut recent = self.recent();
         // The ends differ first: what is kept are neighbours in a tree.
-        let index = recent.iter().position(|(kept, _)| kept.len() == path.len() && kept.iter().rev().eq(path.iter().rev()))?;
+        let index =
+            recent.iter().position(|(kept, _)| kept.len() == path.len() && kept.iter().rev().eq(path.iter().rev()))?;
         if let Some(before) = recent.get_mut(..=index) {
             before.rotate_right(1);
         }
         recent.first().map(|(_, dir)| Arc::clone(dir))
     }
 
-    fn recent(&self) -> std::sync::MutexGuard<'_, Vec<(Box<[u8]>, Arc<Dir>)>> {
+    fn recent(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,11 +36,14 @@ impl Names {
         let mut names = Self::default();
         system::list(directory, buffer, |name, kind| {
             if name != b"." && name != b".." {
-                names.push(name, match kind {
-                    FileType::Directory => Hint::Directory,
-                    FileType::Unknown => Hint::Unknown,
-                    _ => Hint::Other,
-                });
+                names.push(
+                    name,
+                    match kind {
+                        FileType::Directory => Hint::Directory,
+                        FileType::Unknown => Hint::Unknown,
+                        _ => Hint::Other,
+                    },
+                );
             }
         })?;
         let bytes = &names.bytes;

@@ -56,7 +56,7 @@ pub(super) fn owner(stat: &Stat) -> (u32, u32) {
 }
 
 pub(super) fn mode(stat: &Stat) -> u32 {
-    u32::from(stat.st_mode) & MODE_BITS
+    number::<_, u32>(stat.st_mode) & MODE_BITS
 }
 
 /// Permission bits as system calls take them.

@@ -32,8 +32,8 @@ use super::dir_cache::{Dir, DirCache, READABLE, split};
 use super::listing::Names;
 use super::privilege::Privilege;
 use super::reader::ExistingFile;
-use super::system::{self, ListBuffer};
 use super::stat;
+use super::system::{self, ListBuffer};
 
 /// How many file systems a target remembers for being made durable one by one; with more, everything is.
 const MAX_FILE_SYSTEMS: usize = 64;
@@ -232,7 +232,8 @@ impl RestoreTarget for FilesTarget {
 
     /// One call for each file system that was restored into; it waits for everything that is still to be written there.
     fn finish(&self) -> Result<(), SourceError> {
-        let failed = |error: io::Error| SourceError::Io { action: "sync", path: "the target".to_owned(), source: error };
+        let failed =
+            |error: io::Error| SourceError::Io { action: "sync", path: "the target".to_owned(), source: error };
         let sync = |path: &[u8]| {
             let opened = self.dirs.beneath().open(path, READABLE)?;
             Ok(system::sync_file_system(opened.as_fd())?)
@@ -266,7 +267,9 @@ fn open_root(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
 /// An error of an entry, with words for what a person can't know from the system's.
 fn refused(path: &EntryPath, action: &'static str, error: &io::Error) -> EntryError {
     let cause = match error.kind() {
-        io::ErrorKind::NotADirectory => "something that is no directory stands in the way; links are not followed".into(),
+        io::ErrorKind::NotADirectory => {
+            "something that is no directory stands in the way; links are not followed".into()
+        }
         io::ErrorKind::IsADirectory => "a directory stands in its place".into(),
         _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             "a symbolic link stands in the way and is not followed".into()

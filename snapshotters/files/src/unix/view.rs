@@ -166,9 +166,10 @@ impl SourceView for FilesView {
 
     fn load(&self, entry: &mut Entry) -> Result<(), EntryError> {
         if entry.kind == EntryKind::Symlink {
-            let target = self.dirs.parent_of(&entry.path).and_then(|dir| {
-                Ok(readlinkat(&dir, split(entry.path.as_bytes()).1, Vec::new())?.into_bytes())
-            });
+            let target = self
+                .dirs
+                .parent_of(&entry.path)
+                .and_then(|dir| Ok(readlinkat(&dir, split(entry.path.as_bytes()).1, Vec::new())?.into_bytes()));
             entry.link_target = target.map_err(|error| EntryError::io(&entry.path, "cannot read the link", &error))?;
         }
         entry.xattrs = self

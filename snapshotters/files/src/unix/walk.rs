@@ -129,7 +129,8 @@ impl<'a> Walk<'a> {
     }
 
     fn decide(&self, scope: Scope, above: Verdict, is_directory: bool) -> Verdict {
-        let relative = |start: usize| Path::new(std::ffi::OsStr::from_bytes(self.path.get(start..).unwrap_or_default()));
+        let relative =
+            |start: usize| Path::new(std::ffi::OsStr::from_bytes(self.path.get(start..).unwrap_or_default()));
         self.rules(scope).decide(above, relative(scope.below), is_directory, || {
             let deepest_first = self.ignoring.iter().rev().take_while(|&&index| index >= scope.frame);
             let frames = deepest_first.filter_map(|&index| self.frames.get(index));

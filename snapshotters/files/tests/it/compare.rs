@@ -39,20 +39,41 @@ pub(crate) fn contents(directory: &Path) -> Vec<(String, Entry, Vec<u8>)> {
 }
 
 /// Asserts that two directories hold the same, inode numbers and change times aside.
+#[track_caller]
 pub(crate) fn assert_same(a: &Path, b: &Path) {
-    let (a, b) = (contents(a), contents(b));
-    let names = |side: &[(String, Entry, Vec<u8>)]| side.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&a), names(&b));
-    for ((name, mut a, a_content), (_, mut b, b_content)) in a.into_iter().zip(b) {
-        for entry in [&mut a, &mut b] {
-            entry.path = backup_core::EntryPath::new(b"same".as_slice()).unwrap();
-            entry.changed = backup_core::Timestamp::EPOCH;
-            entry.racy = false;
-            (entry.inode, entry.device) = (0, 0);
+    assert_eq!(differences(a, b), Vec::<String>::new());
+}
+
+/// What differs between two directories: `name: field`.
+pub(crate) fn differences(a: &Path, b: &Path) -> Vec<String> {
+    let (a, mut b) = (contents(a), contents(b));
+    let mut found = Vec::new();
+    for (name, a, a_content) in a {
+        let Some(index) = b.iter().position(|(other, ..)| *other == name) else {
+            found.push(format!("{name}: missing"));
+            continue;
+        };
+        let (_, b, b_content) = b.remove(index);
+        for (field, same) in [
+            ("kind", a.kind == b.kind),
+            ("size", a.size_bytes == b.size_bytes),
+            ("mode", a.mode == b.mode),
+            ("owner", (a.uid, a.gid, &a.user, &a.group) == (b.uid, b.gid, &b.user, &b.group)),
+            ("time", a.modified == b.modified),
+            ("names", a.links == b.links),
+            ("device", a.device_number == b.device_number),
+            ("link", a.link_target == b.link_target),
+            ("attributes", a.xattrs == b.xattrs),
+            ("extents", a.extents == b.extents),
+            ("content", a_content == b_content),
+        ] {
+            if !same {
+                found.push(format!("{name}: {field}"));
+            }
         }
-        assert_eq!(a, b, "{name}");
-        assert!(a_content == b_content, "content of {name}");
     }
+    found.extend(b.into_iter().map(|(name, ..)| format!("{name}: extra")));
+    found
 }
 
 /// Asserts that rsync sees no difference; says so when rsync isn't there to ask.

@@ -1,9 +1,11 @@
 //! The files source and target against real trees.
 #![cfg(unix)]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod changing;
 mod compare;
+mod costs;
 mod fidelity;
 mod hostile;
 mod limits;
@@ -38,12 +40,24 @@ fn is_root() -> bool {
 
 /// Whether a program is installed.
 fn has(program: &str) -> bool {
-    Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", program]).status().is_ok_and(|status| status.success())
+    Command::new("sh")
+        .args(["-c", "command -v \"$0\" >/dev/null", program])
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether strace is there and may trace.
+fn can_trace() -> bool {
+    has("strace") && Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|s| s.success())
 }
 
 /// Runs one ignored test of this binary by itself, in a directory, behind a command that changes its surroundings.
 fn run_apart(behind: &[&str], test: &str, directory: &Path) -> Output {
-    let this = std::env::current_exe().unwrap();
+    run_copy_apart(&std::env::current_exe().unwrap(), behind, test, directory)
+}
+
+/// The same with a copy of this binary.
+fn run_copy_apart(this: &Path, behind: &[&str], test: &str, directory: &Path) -> Output {
     let (program, arguments) = behind.split_first().unwrap();
     let output = Command::new(program)
         .args(arguments)

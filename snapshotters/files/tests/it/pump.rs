@@ -58,8 +58,9 @@ pub(crate) fn pump(view: &dyn SourceView, target: &dyn RestoreTarget) -> Report 
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
+                let mut buffer = vec![0; BUFFER_BYTES];
                 while let Some(entry) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = copy(view, target, entry.clone()) {
+                    if let Err(error) = copy(view, target, entry.clone(), &mut buffer) {
                         problems.lock().unwrap().push(error);
                     }
                 }
@@ -76,7 +77,12 @@ pub(crate) fn pump(view: &dyn SourceView, target: &dyn RestoreTarget) -> Report 
     report
 }
 
-fn copy(view: &dyn SourceView, target: &dyn RestoreTarget, mut entry: Entry) -> Result<(), EntryError> {
+fn copy(
+    view: &dyn SourceView,
+    target: &dyn RestoreTarget,
+    mut entry: Entry,
+    buffer: &mut [u8],
+) -> Result<(), EntryError> {
     let mut reader = view.open(&mut entry)?;
     let writer = target.create_file(&entry)?;
     let failed = |error: std::io::Error| EntryError::io(&entry.path, "cannot copy", &error);
@@ -84,9 +90,8 @@ fn copy(view: &dyn SourceView, target: &dyn RestoreTarget, mut entry: Entry) -> 
     let extents = entry.extents.as_deref().unwrap_or(&whole);
     let mut stretches = extents.iter().copied();
     let mut stretch = stretches.next();
-    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let count = reader.read(&mut buffer).map_err(failed)?;
+        let count = reader.read(buffer).map_err(failed)?;
         if count == 0 {
             break;
         }

@@ -31,7 +31,8 @@ fn strings(items: &[&str]) -> Vec<String> {
 
 #[test]
 fn exclude_include_and_negation_select_what_the_table_says() {
-    let files = ["a.rs", "a.tmp", "docs/a.pdf", "docs/x/b.pdf", "src/a.rs", "src/gen/b.rs", "src/note.txt", "target/a.rs"];
+    let files =
+        ["a.rs", "a.tmp", "docs/a.pdf", "docs/x/b.pdf", "src/a.rs", "src/gen/b.rs", "src/note.txt", "target/a.rs"];
     let dir = tree(&files.map(|name| (name, "")));
     for (include, exclude, expected) in [
         (&[][..], &["*"][..], &[][..]),
@@ -53,8 +54,8 @@ fn exclude_include_and_negation_select_what_the_table_says() {
 
 #[test]
 fn excluded_directory_is_not_even_opened() {
-    if crate::is_root() && !crate::has("strace") {
-        return crate::skip("an excluded directory is not opened", "root may open anything, and strace is missing");
+    if crate::is_root() && !crate::can_trace() {
+        return crate::skip("an excluded directory is not opened", "root may open anything, and strace can't be used");
     }
     let dir = tree(&[("keep/a", ""), ("skipped-one/b", "")]);
     let trace = dir.path().join("keep/trace");
@@ -177,4 +178,26 @@ fn templates_leave_out_what_they_say() {
         assert!(found.iter().any(|path| path == kept), "{name} loses {kept}");
         assert!(!found.iter().any(|path| path == out), "{name} keeps {out}");
     }
+}
+
+#[test]
+fn each_set_has_patterns_of_its_own_and_the_nearest_root_decides() {
+    use backup_snapshotter_files::FileSet;
+    let files = ["home/a.txt", "home/a.jpg", "home/photos/b.txt", "home/photos/b.jpg", "other/c.txt", "other/c.jpg"];
+    let dir = tree(&files.map(|name| (name, "")));
+    let mut options = FilesOptions::new([dir.path().join("home")]);
+    options.exclude = strings(&["*.jpg", "photos"]);
+    let set = |root: &str, include: &[&str]| FileSet {
+        roots: vec![dir.path().join(root)],
+        include: strings(include),
+        ..FileSet::default()
+    };
+    options.sets = vec![set("home/photos", &["*.jpg"]), set("other", &[])];
+    let prefix = dir.path().canonicalize().unwrap().strip_prefix("/").unwrap().display().to_string() + "/";
+    let names: Vec<String> = crate::view(options)
+        .entries()
+        .filter_map(|entry| entry.unwrap().path.to_string().strip_prefix(&prefix).map(str::to_owned))
+        .collect();
+    let expected = ["home", "home/a.txt", "home/photos", "home/photos/b.jpg", "other", "other/c.jpg", "other/c.txt"];
+    assert_eq!(names, expected);
 }

@@ -23,11 +23,13 @@ fn as_nobody(test: &str) {
     if !crate::has("setpriv") {
         return crate::skip(test, "setpriv is not installed, and this is root");
     }
-    crate::run_apart(
-        &["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--bounding-set=-all"],
-        test,
-        dir.path(),
-    );
+    // Where this binary lies, others may have no access.
+    let place = tempfile::tempdir().unwrap();
+    tree::set_mode(place.path(), 0o755);
+    let copy = place.path().join("it");
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"];
+    crate::run_copy_apart(&copy, &nobody, test, dir.path());
 }
 
 #[test]
@@ -50,7 +52,8 @@ fn capture() {
     for item in view.entries() {
         match item {
             Ok(mut entry) => {
-                let opened = if entry.kind == EntryKind::File { view.open(&mut entry).map(drop) } else { view.load(&mut entry) };
+                let opened =
+                    if entry.kind == EntryKind::File { view.open(&mut entry).map(drop) } else { view.load(&mut entry) };
                 errors.extend(opened.err());
                 names.push(entry.path.to_string());
             }

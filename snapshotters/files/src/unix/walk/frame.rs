@@ -64,7 +64,8 @@ pub(super) fn leading_names(children: Names, roots: &[EntryPath], below: usize) 
     if extra.is_empty() {
         return children;
     }
-    let mut all: Vec<(&[u8], Hint)> = children.iter().chain(extra.into_iter().map(|name| (name, Hint::Unknown))).collect();
+    let mut all: Vec<(&[u8], Hint)> =
+        children.iter().chain(extra.into_iter().map(|name| (name, Hint::Unknown))).collect();
     all.sort_unstable_by_key(|&(name, _)| name);
     let mut names = Names::default();
     for (name, kind) in all {

@@ -1,0 +1,148 @@
+//! A user with a home of their own, who runs the binary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The password of the repositories here.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A home, and what the environment of its user is.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// How a run of the binary ended.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file with the folders above it.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The binary in this home, with nothing of the environment of whoever runs the tests.
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backup"));
+        command.args(arguments).current_dir(self.path()).env_clear().stdin(Stdio::null());
+        command.env("HOME", self.path()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("USER", "ana");
+        command
+    }
+
+    /// The same with the password and the repository `r`.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.env("BACKUP_PASSWORD", PASSWORD).env("BACKUP_REPOSITORY", self.join("r"));
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        ran(&mut self.command(arguments))
+    }
+
+    /// Runs what has to succeed.
+    pub(crate) fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// The lines of a run with `--json` that has to succeed.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut with_json = vec!["--json"];
+        with_json.extend(arguments);
+        self.done(&with_json).lines()
+    }
+
+    /// A repository, and one snapshot of a folder `src` with a few files.
+    pub(crate) fn with_snapshot() -> Self {
+        let home = Self::new();
+        home.write("src/a.txt", "alpha\n");
+        home.write("src/sub/b.txt", "beta\n");
+        home.write("src/big", vec![7; 300_000]);
+        home.done(&["-q", "init"]);
+        home.done(&["-q", "create", "src"]);
+        home
+    }
+
+    /// Where a file of this home stands below a restore's target.
+    pub(crate) fn restored(&self, target: &str, name: &str) -> PathBuf {
+        let home = self.path().canonicalize().unwrap();
+        self.join(target).join(home.strip_prefix("/").unwrap()).join(name)
+    }
+
+    /// All files below a folder, with their content.
+    pub(crate) fn files(&self, folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let content = fs::read(&path).unwrap();
+                    found.push((path, content));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn ran(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    Ran {
+        code: status.code().unwrap_or_else(|| panic!("{command:?} was ended by {status}")),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+impl Ran {
+    /// Standard output as lines of JSON, each with a schema and a type.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let line = |line: &str| {
+            let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(value["schema"], 1, "{line}");
+            assert!(value["type"].is_string(), "{line}");
+            value
+        };
+        self.stdout.lines().map(line).collect()
+    }
+}
+
+/// The lines of one type.
+pub(crate) fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["type"] == kind).collect()
+}
+
+/// Whether the tests run as root.
+#[cfg(unix)]
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,80 @@
+//! Ctrl-C leaves what was finished, and the next run goes on from there.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::home::Home;
+
+/// So much is more than a machine stores before a signal arrives; doubled while that turns out not to be so.
+const FIRST_MEBIBYTES: usize = 96;
+const MOST_MEBIBYTES: usize = 1024;
+
+/// Writes files whose content no compression shrinks and no two of which are alike.
+fn fill(home: &Home, mebibytes: usize) {
+    let mut seed: u64 = 11;
+    eprintln!("seed {seed}");
+    for number in 0..mebibytes {
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed.to_le_bytes()[4..].to_vec()
+        })
+        .take((1 << 20) / 4)
+        .flatten()
+        .collect();
+        home.write(&format!("src/{number:04}"), noise);
+    }
+}
+
+/// Runs `create` and interrupts it once it has read something; its exit code and lines.
+fn interrupted(home: &Home, signal: Signal) -> (i32, Vec<Value>) {
+    let mut command = home.command(&["--json", "create", "src"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let mut lines = Vec::new();
+    let mut sent = false;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if !sent && line["phase"] == "capture" && line["bytes"].as_u64() > Some(0) {
+            kill_process(pid, signal).unwrap();
+            sent = true;
+        }
+        lines.push(line);
+    }
+    (child.wait().unwrap().code().unwrap(), lines)
+}
+
+#[test]
+fn interrupted_run_is_130_and_the_next_one_resumes() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut mebibytes = FIRST_MEBIBYTES;
+        loop {
+            let home = Home::new();
+            fill(&home, mebibytes);
+            home.done(&["-q", "init"]);
+            let (code, lines) = interrupted(&home, signal);
+            if code == 0 && mebibytes < MOST_MEBIBYTES {
+                mebibytes *= 2;
+                continue;
+            }
+            assert_eq!(code, 130, "{lines:?}");
+            let error = lines.last().unwrap();
+            assert_eq!((&error["type"], &error["name"]), (&"error".into(), &"interrupted".into()));
+            assert!(error["hint"].as_str().unwrap().contains("goes on"), "{error}");
+            assert_eq!(home.json(&["snapshots"]).last().unwrap()["snapshots"], 0);
+            let lines = home.json(&["create", "src"]);
+            let summary = lines.last().unwrap();
+            assert_eq!(summary["resumed"], true, "{summary}");
+            assert!(summary["files_unchanged"].as_u64().unwrap() > 0, "what was finished is not read again: {summary}");
+            home.done(&["check", "--read-data"]);
+            home.done(&["-q", "restore", "latest", "--target", "out"]);
+            let restored = home.restored("out", "src/0042");
+            assert!(std::fs::read(restored).unwrap() == std::fs::read(home.join("src/0042")).unwrap());
+            break;
+        }
+    }
+}

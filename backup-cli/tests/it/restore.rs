@@ -1,0 +1,106 @@
+//! What `restore` brings back, and what it does where something is in the way.
+
+use std::fs;
+
+use crate::home::{Home, of_type};
+
+#[test]
+fn entries_stand_under_the_target_as_under_their_absolute_path() {
+    let home = Home::with_snapshot();
+    home.done(&["restore", "latest", "--target", "out"]);
+    assert_eq!(fs::read(home.restored("out", "src/a.txt")).unwrap(), b"alpha\n");
+    assert_eq!(fs::read(home.restored("out", "src/big")).unwrap(), vec![7; 300_000]);
+    let depth = home.path().canonicalize().unwrap().components().count();
+    let strip = depth.to_string();
+    home.done(&["restore", "latest", "--target", "short", "--strip", &strip]);
+    assert_eq!(fs::read(home.join("short/a.txt")).unwrap(), b"alpha\n");
+}
+
+#[test]
+fn only_named_paths_come_back() {
+    let home = Home::with_snapshot();
+    let path = home.path().canonicalize().unwrap().join("src/sub");
+    home.done(&["restore", "latest", "--target", "out", path.to_str().unwrap()]);
+    assert!(home.restored("out", "src/sub/b.txt").exists());
+    assert!(!home.restored("out", "src/a.txt").exists());
+    let ran = home.run(&["restore", "latest", "--target", "out", "no/such/path"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("`no/such/path` is not in the snapshot"), "{}", ran.stderr);
+}
+
+#[test]
+fn dry_run_writes_nothing() {
+    let home = Home::with_snapshot();
+    let lines = home.json(&["restore", "latest", "--target", "out", "--dry-run"]);
+    assert_eq!((&lines.last().unwrap()["files"], &lines.last().unwrap()["dry_run"]), (&3.into(), &true.into()));
+    assert!(!home.restored("out", "src/a.txt").exists());
+}
+
+#[test]
+fn each_way_of_resolving_a_conflict_does_what_it_says() {
+    let home = Home::with_snapshot();
+    let local = "local and newer\n";
+    let restore = |way: Option<&str>| {
+        let target = way.unwrap_or("nothing");
+        home.done(&["-q", "restore", "latest", "--target", target]);
+        let file = home.restored(target, "src/a.txt");
+        fs::write(&file, local).unwrap();
+        let mut arguments = vec!["restore", "latest", "--target", target];
+        arguments.extend(way.iter().flat_map(|way| ["--conflict", *way]));
+        let lines = home.json(&arguments);
+        let conflicts: Vec<_> = of_type(&lines, "conflict").into_iter().cloned().collect();
+        assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+        let beside = file.with_file_name("a.txt.from-backup");
+        let resolution = conflicts[0]["resolution"].as_str().unwrap().to_owned();
+        (resolution, fs::read_to_string(file).unwrap(), fs::read_to_string(beside).ok())
+    };
+    let result = |resolution: &str, here: &str, beside: Option<&str>| {
+        (resolution.to_owned(), here.to_owned(), beside.map(str::to_owned))
+    };
+    assert_eq!(restore(Some("keep-local")), result("keep_local", local, None));
+    assert_eq!(restore(Some("keep-backup")), result("keep_backup", "alpha\n", None));
+    assert_eq!(restore(Some("keep-both")), result("keep_both", local, Some("alpha\n")));
+    assert_eq!(restore(Some("newest")), result("keep_local", local, None));
+    assert_eq!(restore(None), result("keep_both", local, Some("alpha\n")), "nothing is lost where nobody can be asked");
+    let ran = home.run(&["restore", "latest", "--target", "out", "--conflict", "ask"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("nobody to ask"), "{}", ran.stderr);
+}
+
+#[test]
+fn in_place_brings_back_what_was_changed_and_lost() {
+    let home = Home::with_snapshot();
+    fs::remove_file(home.join("src/sub/b.txt")).unwrap();
+    fs::write(home.join("src/a.txt"), "spoiled").unwrap();
+    let path = home.path().canonicalize().unwrap().join("src");
+    home.done(&["restore", "latest", path.to_str().unwrap(), "--in-place", "--conflict", "keep-backup"]);
+    assert_eq!(fs::read(home.join("src/a.txt")).unwrap(), b"alpha\n");
+    assert_eq!(fs::read(home.join("src/sub/b.txt")).unwrap(), b"beta\n");
+    assert_eq!(home.run(&["restore", "latest"]).code, 2, "neither target nor in place");
+    assert_eq!(home.run(&["restore", "latest", "--in-place", "--target", "x"]).code, 2);
+}
+
+#[test]
+fn extra_entries_go_only_when_asked_for() {
+    let home = Home::with_snapshot();
+    home.done(&["restore", "latest", "--target", "out"]);
+    let extra = home.restored("out", "src/extra");
+    fs::write(&extra, "x").unwrap();
+    home.done(&["restore", "latest", "--target", "out"]);
+    assert!(extra.exists());
+    home.done(&["restore", "latest", "--target", "out", "--delete", "-n"]);
+    assert!(extra.exists(), "a dry run removed something");
+    assert_eq!(home.json(&["restore", "latest", "--target", "out", "--delete"]).last().unwrap()["deleted"], 1);
+    assert!(!extra.exists());
+}
+
+#[test]
+fn snapshot_is_named_by_the_beginning_of_its_id() {
+    let home = Home::with_snapshot();
+    let lines = home.json(&["snapshots"]);
+    let id = of_type(&lines, "snapshot")[0]["id"].as_str().unwrap().to_owned();
+    home.done(&["restore", &id[..8], "--target", "out"]);
+    let ran = home.run(&["restore", "00000000", "--target", "out"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("there is no snapshot `00000000`"), "{}", ran.stderr);
+}
