@@ -1,6 +1,7 @@
 //! Ctrl-C and termination: once asks to stop, twice stops at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::CancelToken;
 use tokio::sync::Notify;
@@ -14,11 +15,12 @@ use crate::output::Output;
 pub(crate) struct Interrupt {
     token: CancelToken,
     asked: Arc<Notify>,
+    listening: Arc<AtomicBool>,
 }
 
 impl Interrupt {
     pub(crate) fn new() -> Self {
-        Self { token: CancelToken::new(), asked: Arc::new(Notify::new()) }
+        Self { token: CancelToken::new(), asked: Arc::new(Notify::new()), listening: Arc::default() }
     }
 
     /// What operations look at.
@@ -26,9 +28,12 @@ impl Interrupt {
         self.token.clone()
     }
 
-    /// Begins to listen. Before that a signal ends the process as usual, which is right while nothing is under way or a
-    /// password is being typed.
+    /// Begins to listen, unless it does already. Before that a signal ends the process as usual, which is right while
+    /// nothing is under way.
     pub(crate) fn listen(&self, output: &Output) {
+        if self.listening.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let (this, output) = (self.clone(), output.clone());
         let mut signals = match Signals::new() {
             Ok(signals) => signals,

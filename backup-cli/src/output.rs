@@ -83,7 +83,11 @@ impl Output {
 
     /// One line that only people read: nothing with `--json` or `--quiet`.
     pub(crate) fn report(&self, text: impl fmt::Display) -> Result<(), CliError> {
-        if self.options.json || self.options.quiet { Ok(()) } else { self.line(text) }
+        if self.options.json || self.options.quiet {
+            return Ok(());
+        }
+        self.line(text)?;
+        self.flush()
     }
 
     /// One line of JSON; nothing without `--json`.

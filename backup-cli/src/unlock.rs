@@ -6,6 +6,7 @@
 
 mod kit;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::args::key::NewSecretArgs;
 use crate::context::{Context, Place};
 use crate::error::CliError;
 use crate::exit_code::Exit;
+use crate::interrupt::interrupted;
 use crate::secrets;
 
 pub(crate) use kit::{KitText, write as write_kit};
@@ -287,9 +289,14 @@ pub(crate) fn ask(context: &Context, question: &str) -> Result<Zeroizing<String>
             "set BACKUP_PASSWORD, or use `--password-file FILE`, `--password-command COMMAND` or `--key-file FILE`",
         ));
     }
-    rpassword::prompt_password(question)
-        .map(Zeroizing::new)
-        .map_err(|error| CliError::from_error("cannot read the password", &error))
+    // The question switches signals off and raises them itself; caught, the terminal is put back in order first.
+    context.interrupt.listen(&context.output);
+    let answer = rpassword::prompt_password(question).map(Zeroizing::new).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => interrupted(),
+        io::ErrorKind::UnexpectedEof => CliError::usage("no password was given"),
+        _ => CliError::from_error("cannot read the password", &error),
+    })?;
+    if context.interrupt.token().is_cancelled() { Err(interrupted()) } else { Ok(answer) }
 }
 
 /// Asks for a new password, twice.

@@ -12,6 +12,7 @@ mod records;
 mod run;
 mod trees;
 mod victims;
+mod worker;
 
 use std::fmt;
 use std::str::FromStr;
@@ -92,7 +93,8 @@ pub enum Severity {
     Loss,
     /// An object is damaged; everything can be restored all the same.
     Damage,
-    /// Nothing is wrong; a person may want to know.
+    /// Nothing is wrong, or no longer; a person may want to know. Damage that an earlier check told of is only that once no snapshot needs
+    /// what was there.
     Notice,
 }
 

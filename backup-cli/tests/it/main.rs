@@ -14,4 +14,5 @@ mod query;
 mod quickstart;
 mod restore;
 mod secrecy;
+mod terminal;
 mod verbs;

@@ -5,7 +5,8 @@
 //! takes effect, a given SHA-256 is checked, times are told only when a clock was handed in, and an object cannot lie
 //! below another one.
 
-use std::collections::BTreeMap;
+mod objects;
+
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::task::yield_now;
 
+use self::objects::{Objects, Stored};
 use super::error::{StorageError, StorageErrorKind, StorageOperation, StorageResult};
 use super::{BackendInfo, ByteRange, Capabilities, Durability, ObjectMeta, PutBody, PutMode, PutOptions, Quota};
 use super::{ObjectLock, StorageBackend, UploadMaintenance};
@@ -62,18 +64,6 @@ struct Settings {
     clock: Option<Arc<dyn Clock>>,
     total_bytes: Option<u64>,
     max_object_bytes: Option<u64>,
-}
-
-#[derive(Clone, Default)]
-struct Objects {
-    by_key: BTreeMap<ObjectKey, Stored>,
-    used_bytes: u64,
-}
-
-#[derive(Clone)]
-struct Stored {
-    bytes: Bytes,
-    stored_at: Option<Timestamp>,
 }
 
 /// Everything a [`MemoryBackend`] held at one time; cheap to take and to keep, for the bytes are shared.
@@ -222,42 +212,6 @@ impl MemoryBackend {
 impl Default for MemoryBackend {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Objects {
-    fn insert(&mut self, key: &ObjectKey, stored: Stored) {
-        self.remove(key);
-        self.used_bytes += stored.len_bytes();
-        self.by_key.insert(key.clone(), stored);
-    }
-
-    fn remove(&mut self, key: &ObjectKey) -> Option<Bytes> {
-        let old = self.by_key.remove(key)?;
-        self.used_bytes -= old.len_bytes();
-        Some(old.bytes)
-    }
-
-    /// Whether some other object's key is this key up to a `/`, or the other way round; a file system can't hold both.
-    fn lies_above_or_below_another(&self, key: &ObjectKey) -> bool {
-        let text = key.as_str();
-        let above = text
-            .match_indices('/')
-            .any(|(end, _)| ObjectKey::new(&text[..end]).is_ok_and(|ancestor| self.by_key.contains_key(&ancestor)));
-        // `-` is the smallest character that a segment may start with.
-        let below = ObjectKey::new(format!("{text}/-")).is_ok_and(|first| {
-            let mut from_first = self.by_key.range(first..);
-            from_first
-                .next()
-                .is_some_and(|(other, _)| other.as_str().strip_prefix(text).is_some_and(|rest| rest.starts_with('/')))
-        });
-        above || below
-    }
-}
-
-impl Stored {
-    fn len_bytes(&self) -> u64 {
-        self.bytes.len() as u64
     }
 }
 

@@ -6,26 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backup_core::{ByteRange, CancelToken, Event, Monitor, Phase, Work as Amount};
-use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::CheckError;
-use super::findings::WRONG_HASH;
 use super::inventory::words;
-use super::queue::{BlockTask, FetchedPack, OpenPack, Queue, Work};
-use crate::compress::Decompressor;
-use crate::crypto::{BlobHasher, sha256};
+use super::queue::{FetchedPack, Queue};
+use super::worker::Worker;
 use crate::error::RepositoryError;
-use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
-use crate::format::pack::{Block, PackTable};
-use crate::format::{BlobType, FormatError, ObjectKind, malformed};
+use crate::format::pack::PackTable;
 use crate::id::{BlobPrefix, PackId};
 use crate::index::{BlobIndex, BlobLocation, Damage};
 use crate::layout;
-use crate::pack::table::read_footer;
 use crate::store::ObjectStore;
 
 /// Memory for packs that were fetched and are not done: three of the usual size, or one of the largest.
@@ -83,7 +76,7 @@ pub(super) struct IndexedBlock {
 
 impl Table {
     /// Place and sealed length of each block.
-    fn places(&self) -> Vec<(u32, u32)> {
+    pub(super) fn places(&self) -> Vec<(u32, u32)> {
         match self {
             Self::Footer(table) => table.blocks.iter().map(|block| (block.offset_bytes, block.sealed_bytes)).collect(),
             Self::Index(blocks) => blocks.iter().map(|block| (block.offset_bytes, block.sealed_bytes)).collect(),
@@ -119,13 +112,14 @@ pub(super) struct DataCheck<'a> {
     pub(super) clock: &'a dyn backup_core::Clock,
 }
 
-struct Shared<'a> {
-    check: &'a DataCheck<'a>,
+/// What the threads of one pass share.
+pub(super) struct Shared<'a> {
+    pub(super) check: &'a DataCheck<'a>,
     /// Tables of packs whose footer can't be used.
-    tables: BTreeMap<u32, Vec<IndexedBlock>>,
-    queue: Queue,
+    pub(super) tables: BTreeMap<u32, Vec<IndexedBlock>>,
+    pub(super) queue: Queue,
     verified: Mutex<Verified>,
-    bytes: AtomicU64,
+    pub(super) bytes: AtomicU64,
 }
 
 impl DataCheck<'_> {
@@ -265,157 +259,13 @@ impl Drop for StopOnPanic<'_> {
 }
 
 impl Shared<'_> {
-    fn verified(&self) -> MutexGuard<'_, Verified> {
+    /// What has come to light so far.
+    pub(super) fn verified(&self) -> MutexGuard<'_, Verified> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn damage(&self, pack: u32, offset_bytes: Option<u32>, what: String) {
+    /// Notes that a block, or a whole pack, can't be relied on.
+    pub(super) fn damage(&self, pack: u32, offset_bytes: Option<u32>, what: String) {
         self.verified().damage.push((Damage { pack, offset_bytes }, what));
-    }
-}
-
-struct Worker<'a> {
-    shared: &'a Shared<'a>,
-    hasher: BlobHasher,
-    decompressor: Decompressor,
-    block: Block,
-}
-
-impl<'a> Worker<'a> {
-    fn new(shared: &'a Shared<'a>) -> Self {
-        let hasher = shared.check.store.keyring().hasher().clone();
-        Self { shared, hasher, decompressor: Decompressor::new(), block: Block::default() }
-    }
-
-    fn work(&mut self) {
-        while let Some(work) = self.shared.queue.pop() {
-            match work {
-                Work::Pack(pack) => {
-                    self.pack(pack);
-                    self.shared.queue.pack_done();
-                }
-                Work::Block(BlockTask { pack, nth, mut frame }) => {
-                    if let Err(error) = self.block(&pack, nth, &mut frame) {
-                        let offset = pack.table.places()[nth].0;
-                        self.shared.damage(pack.number, Some(offset), error.to_string());
-                    }
-                }
-            }
-        }
-    }
-
-    fn pack(&self, FetchedPack { task, bytes, room }: FetchedPack) {
-        let index = self.shared.check.index;
-        self.shared.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let expected = task.number.map_or(task.stored_bytes, |number| index.pack(number).size_bytes);
-        let is_whole = task.stored_bytes == expected && bytes.len() as u64 == expected;
-        let is_right = is_whole && sha256(&bytes) == *task.id.as_bytes();
-        self.shared.verified().packs += 1;
-        let Some(number) = task.number else {
-            if !is_right {
-                self.shared.verified().unindexed.push(task.id);
-            }
-            return;
-        };
-        if is_right && !task.blocks {
-            return;
-        }
-        let note = |what: String| self.shared.verified().notes.push((number, what));
-        let kind = index.pack(number).kind;
-        let envelope = match Envelope::open(self.shared.check.store.keyring(), kind, &bytes) {
-            Ok(envelope) => envelope,
-            Err(error) => return self.shared.damage(number, None, error.to_string()),
-        };
-        let table = match self.shared.tables.get(&number) {
-            Some(blocks) => Table::Index(blocks.clone()),
-            None => match self.footer(&envelope, number, &bytes) {
-                Ok(table) => Table::Footer(table),
-                Err(why) => {
-                    self.shared.verified().without_footer.push(number);
-                    return note(why);
-                }
-            },
-        };
-        if !is_right {
-            note(WRONG_HASH.to_owned());
-        }
-        self.cut(OpenPack { number, kind, envelope, table, _room: room }, bytes);
-    }
-
-    /// The table from the footer, provided that it is the one in the index.
-    fn footer(&self, envelope: &Envelope, number: u32, bytes: &Bytes) -> Result<PackTable, String> {
-        let size_bytes = self.shared.check.index.pack(number).size_bytes;
-        let table =
-            read_footer(envelope, bytes, size_bytes).map_err(|error| format!("its footer can't be read: {error}"))?;
-        let mut encoded = Vec::new();
-        table.encode(&mut encoded);
-        if sha256(&encoded) != self.shared.check.table_digests[number as usize] {
-            return Err("its footer and the index don't say the same about it".to_owned());
-        }
-        Ok(table)
-    }
-
-    /// Cuts a pack into its blocks, without a copy where nobody else holds its bytes.
-    fn cut(&self, pack: OpenPack, bytes: Bytes) {
-        let pack = Arc::new(pack);
-        let mut rest = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        let mut at = 0;
-        let mut blocks = Vec::new();
-        for (nth, (offset_bytes, sealed_bytes)) in pack.table.places().into_iter().enumerate() {
-            let len = sealed_bytes as usize + FRAME_PREFIX_BYTES;
-            let gap = (offset_bytes as usize).checked_sub(at);
-            match gap.filter(|gap| gap + len <= rest.len()) {
-                Some(gap) => {
-                    let _ = rest.split_to(gap);
-                    let frame = rest.split_to(len);
-                    at += gap + len;
-                    blocks.push(BlockTask { pack: Arc::clone(&pack), nth, frame });
-                }
-                None => self.shared.damage(pack.number, Some(offset_bytes), "it is cut off".to_owned()),
-            }
-        }
-        self.shared.queue.push_blocks(blocks);
-    }
-
-    /// Opens, decompresses and hashes one block, in the memory it was fetched into.
-    fn block(&mut self, pack: &OpenPack, nth: usize, frame: &mut [u8]) -> Result<(), FormatError> {
-        let prefix = FramePrefix::decode(frame)?;
-        let sealed = &mut frame[FRAME_PREFIX_BYTES..];
-        let ordinal = match &pack.table {
-            Table::Footer(table) => table.blocks[nth].ordinal,
-            Table::Index(_) => prefix.ordinal,
-        };
-        if prefix.role != FrameRole::Block
-            || prefix.ordinal != ordinal
-            || sealed.len() as u64 != u64::from(prefix.sealed_bytes)
-        {
-            return Err(malformed("block", "not where the index says"));
-        }
-        let plain = pack.envelope.open_frame(prefix, sealed)?;
-        self.block.decode(&mut self.decompressor, plain)?;
-        let is_right = match &pack.table {
-            Table::Footer(table) => {
-                let blobs = &table.blocks[nth].blobs;
-                blobs.len() == self.block.len()
-                    && self.block.blobs().zip(blobs).all(|(blob, entry)| {
-                        blob.len() as u64 == u64::from(entry.len_bytes) && self.has_id(pack.kind, blob, entry.prefix)
-                    })
-            }
-            Table::Index(blocks) => {
-                let blobs = &blocks[nth].blobs;
-                blobs.len() == self.block.len()
-                    && self.block.blobs().zip(blobs).all(|(blob, &prefix)| self.has_id(pack.kind, blob, prefix))
-            }
-        };
-        if is_right { Ok(()) } else { Err(FormatError::WrongContent) }
-    }
-
-    fn has_id(&self, kind: ObjectKind, blob: &[u8], prefix: BlobPrefix) -> bool {
-        let digest = Sha256::digest(blob).into();
-        let is = |blob_type| self.hasher.id_of_digest(blob_type, &digest).prefix() == prefix;
-        match kind {
-            ObjectKind::TreePack => is(BlobType::Tree) || is(BlobType::List),
-            _ => is(BlobType::Data),
-        }
     }
 }

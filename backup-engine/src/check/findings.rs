@@ -45,6 +45,8 @@ pub(super) struct Findings {
     /// What is wrong with packs, whether or not a block is hurt.
     packs: BTreeMap<u32, String>,
     malformed: BTreeMap<BlobId, String>,
+    /// What earlier checks told of already.
+    known: BTreeSet<Damage>,
     victims: BTreeMap<Cause, Victims>,
     others: Vec<Finding>,
 }
@@ -70,6 +72,11 @@ impl Findings {
             victims: vec![Victim { snapshot, part: LostPart::Snapshot }],
             victim_count: 1,
         });
+    }
+
+    /// Damage that an earlier check told of: once nothing depends on it any more, it is no reason for alarm.
+    pub(super) fn known(&mut self, damage: Damage) {
+        self.known.insert(damage);
     }
 
     /// A block, or a whole pack, that can't be relied on.
@@ -113,7 +120,12 @@ impl Findings {
                 (_, None) => words,
             };
             let object = damage_name(&index.pack(damage.pack).id, damage.offset_bytes);
-            findings.push(self.caused(Cause::Damage(damage), object, what));
+            let mut finding = self.caused(Cause::Damage(damage), object, what);
+            if finding.severity == Severity::Damage && self.is_known(damage) {
+                finding.severity = Severity::Notice;
+                finding.what.push_str(NOT_NEEDED);
+            }
+            findings.push(finding);
         }
         for (pack, what) in std::mem::take(&mut self.packs) {
             // A wrong hash says no more than the damaged blocks do.
@@ -121,7 +133,9 @@ impl Findings {
                 continue;
             }
             let object = damage_name(&index.pack(pack).id, None);
-            findings.push(Finding { object, severity: Severity::Damage, what, victims: Vec::new(), victim_count: 0 });
+            let is_known = self.known.iter().any(|damage| damage.pack == pack);
+            let severity = if is_known { Severity::Notice } else { Severity::Damage };
+            findings.push(Finding { object, severity, what, victims: Vec::new(), victim_count: 0 });
         }
         for (blob, what) in std::mem::take(&mut self.malformed) {
             let object = match index.find(&blob) {
@@ -146,12 +160,19 @@ impl Findings {
         (findings, counts)
     }
 
+    fn is_known(&self, damage: Damage) -> bool {
+        self.known.contains(&damage) || self.known.contains(&Damage { offset_bytes: None, ..damage })
+    }
+
     fn caused(&mut self, cause: Cause, object: String, what: String) -> Finding {
         let Victims { listed, count } = self.victims.remove(&cause).unwrap_or_default();
         let severity = if count > 0 { Severity::Loss } else { Severity::Damage };
         Finding { object, severity, what, victims: listed, victim_count: count }
     }
 }
+
+/// Said of damage that has been healed.
+const NOT_NEEDED: &str = "; that is known, and no snapshot needs what was there";
 
 /// Said of a pack whose SHA-256 is not its name.
 pub(super) const WRONG_HASH: &str = "its bytes are not those that were stored";

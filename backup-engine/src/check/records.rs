@@ -150,7 +150,9 @@ pub(super) async fn sessions(repository: &Repository, findings: &mut Findings) -
         let consequence = "an interrupted run can't be resumed from it";
         match payload {
             Ok(payload) if is_session(&payload, &key) => {}
-            Ok(_) => findings.object(Severity::Damage, key.as_str(), format!("is no session of this name; {consequence}")),
+            Ok(_) => {
+                findings.object(Severity::Damage, key.as_str(), format!("is no session of this name; {consequence}"));
+            }
             // Sessions are not named by their hash: a version this program doesn't know may be a flipped bit.
             Err(error @ RepositoryError::NewerVersion { .. }) => {
                 findings.object(Severity::Damage, key.as_str(), format!("{error}; {consequence}"));
@@ -163,8 +165,9 @@ pub(super) async fn sessions(repository: &Repository, findings: &mut Findings) -
 
 /// Whether a payload is the session that its key says; its key is not its hash.
 fn is_session(payload: &[u8], key: &ObjectKey) -> bool {
-    serde_json::from_slice(payload)
-        .is_ok_and(|SessionRecord { session, sequence, .. }| format!("sessions/{session}/{sequence:08}") == key.as_str())
+    serde_json::from_slice(payload).is_ok_and(|SessionRecord { session, sequence, .. }| {
+        format!("sessions/{session}/{sequence:08}") == key.as_str()
+    })
 }
 
 /// Records of earlier checks that can't be read.

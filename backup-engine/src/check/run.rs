@@ -125,13 +125,17 @@ async fn small_objects(
     Ok((Inventory::load(repository, findings).await?, snapshots))
 }
 
-/// Takes over damage that earlier checks found and that this one does not look at.
+/// Takes over damage that earlier checks found: all of it as known, and what this one does not look at as damage.
 fn carry(history: &History, scope: &Scope, index: &BlobIndex, findings: &mut Findings) -> Vec<Damage> {
     let mut carried = Vec::new();
     for known in history.known_damage() {
         let KnownDamage { pack, offset_bytes, level, at } = known;
-        let Some(number) = index.number_of(&pack).filter(|_| !scope.covers(&pack, level)) else { continue };
+        let Some(number) = index.number_of(&pack) else { continue };
         let damage = Damage { pack: number, offset_bytes };
+        findings.known(damage);
+        if scope.covers(&pack, level) {
+            continue;
+        }
         index.mark(damage);
         findings
             .damage(damage, format!("was found damaged by a check of its {level} at {at}, and not looked at since"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::crypto::kdf::{self, PasswordCost};
-use crate::crypto::{Keyring, SecretKey, sha256};
+use crate::crypto::{Keyring, SecretKey};
 use crate::id::{RepositoryId, hex};
 
 mod appendix_b;

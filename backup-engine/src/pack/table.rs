@@ -116,6 +116,9 @@ pub struct Salvaged {
 }
 
 /// Finds the blocks of a whole pack without its footer: by their clear lengths, and after damage by searching.
+///
+/// # Panics
+/// When the pack has 4 GiB or more, which no table can express.
 pub fn salvage(envelope: &Envelope, hasher: &BlobHasher, kind: ObjectKind, pack: &[u8]) -> Salvaged {
     let mut salvaged = Salvaged::default();
     let mut decompressor = Decompressor::new();
@@ -189,3 +192,6 @@ impl Salvaged {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::tree::TreeWalk;
 use crate::tree::walk::chunks_of;
 
 /// Zeros are written in pieces of this size.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file whose content was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -120,6 +120,13 @@ impl Damaged {
         report
     }
 
+    /// Damage that a check has told of and that is healed in every snapshot is no reason for alarm any more.
+    fn is_sound_if_all_is_healed(&self, had_lost: bool, report: &CheckReport) -> bool {
+        let is_healed = had_lost && self.lost.is_empty();
+        assert!(!is_healed || report.is_sound(), "{}: {report:#?}", self.what);
+        is_healed
+    }
+
     /// A restore brings back every file of every snapshot but those that are lost, and names these.
     async fn restores_the_rest(&self) {
         let repository = self.fixture.open().await;

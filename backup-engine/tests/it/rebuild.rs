@@ -10,9 +10,9 @@ use backup_engine::id::{BlobPrefix, PackId};
 use backup_engine::rebuild::{RebuildError, RebuildOptions, RebuildReport};
 use backup_engine::repository::Repository;
 
-use crate::support::create;
-use crate::support::fixture::{Fixture, check};
+use crate::support::fixture::{Fixture, check, interrupt};
 use crate::support::oracle::{lost, victims};
+use crate::support::{create, noise};
 
 /// Everything that look-ups can give.
 type LookUps = BTreeMap<(BlobPrefix, PackId, u32, u16), u32>;
@@ -93,6 +93,25 @@ async fn capture_takes_in_packs_that_lost_their_index_and_stores_nothing_twice()
             .await
             .is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capture_takes_in_packs_that_an_interrupted_one_did_not_index() {
+    let fixture = Fixture::new().await;
+    let repository = fixture.open().await;
+    let mut tree = fixture.tree.clone();
+    tree.file("aa/stored before it was interrupted", &noise(55, 100_000));
+    let before = fixture.keys("index/");
+    interrupt(&repository, &fixture.clock, &tree).await;
+    let unindexed: Vec<_> = fixture.keys("index/").into_iter().filter(|key| !before.contains(key)).collect();
+    assert!(!unindexed.is_empty());
+    unindexed.iter().for_each(|key| drop(fixture.store.pluck(key)));
+    let created = create(&repository, &fixture.clock, &tree).await;
+    assert!(created.resumed.is_some());
+    let statistics = created.record.statistics;
+    assert_eq!((statistics.new_bytes, statistics.read_bytes), (0, 0));
+    let expected = fixture.expected.clone().into_iter().chain([(created.snapshot, tree)]).collect();
+    assert!(lost(&repository, &expected).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,9 @@ use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, repository, target] = arguments.as_slice() else { return Err("embed FOLDER REPOSITORY TARGET".into()) };
+    let [folder, repository, target] = arguments.as_slice() else {
+        return Err("embed FOLDER REPOSITORY TARGET".into());
+    };
 
     let backend = Arc::new(LocalBackend::create(repository)?);
     let key = NewKey::password("correct horse battery staple");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
@@ -37,14 +38,33 @@ impl Counts {
         self.skipping.extend(counts.skipping);
         self.failed += counts.failed;
         self.skipped.extend(counts.skipped);
-        if counts.ignored > 0 {
-            bail!("{} test(s) are marked #[ignore]: a test runs, or prints SKIPPED and why", counts.ignored);
+        let parts = if counts.ignored > 0 { parts_of_other_tests(Path::new("."))? } else { 0 };
+        if counts.ignored > parts {
+            let more = counts.ignored - parts;
+            bail!("{more} test(s) are marked #[ignore]: a test runs, or prints SKIPPED and why");
         }
         if !status.success() {
             bail!("the run ended with {status}");
         }
         Ok(())
     }
+}
+
+/// Counts the tests that another test starts in a process of its own, under limits or as another user: their reason to be ignored begins
+/// with `runs`.
+fn parts_of_other_tests(directory: &Path) -> Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).with_context(|| format!("cannot list `{}`", directory.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            count += parts_of_other_tests(&path)?;
+        } else if name.ends_with(".rs") {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            count += text.lines().filter(|line| line.trim_start().starts_with("#[ignore = \"runs ")).count();
+        }
+    }
+    Ok(count)
 }
 
 /// Runs all tests but the ones in documentation, with nextest if it is installed.

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use backup_core::{Durability, Timestamp};
 use bytes::Bytes;
-use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{FileFacts, FileKind, Space};
@@ -183,11 +183,15 @@ impl Dir {
     }
 
     /// Renames a file to a name that must not be taken.
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     pub(crate) fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-        return Ok(sys::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE)?);
-        #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-        return Err(Errno::NOTSUP.into());
+        Ok(sys::renameat_with(&self.fd, from, &self.fd, to, sys::RenameFlags::NOREPLACE)?)
+    }
+
+    /// This system has no rename that refuses to replace.
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    pub(crate) fn rename_new(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(Errno::NOTSUP.into())
     }
 
     /// Renames a file, replacing what is there.

@@ -6,13 +6,17 @@ use backup_engine::check::{CheckLevel, CheckReport, Severity};
 use super::{Damage, Damaged, damages};
 use crate::support::fixture::Fixture;
 
-/// Every object under a folder with every damage but deletion.
+/// One object under a folder with every damage but deletion, the others with a few.
 fn cases(fixture: &Fixture, folder: &str) -> Vec<(ObjectKey, Damage)> {
     let mut cases = Vec::new();
-    for key in fixture.keys(folder) {
+    for (nth, key) in fixture.keys(folder).into_iter().enumerate() {
         let len = fixture.store.peek(&key).unwrap().len();
-        let damages = damages(len, &[]).into_iter().filter(|damage| *damage != Damage::Delete);
-        cases.extend(damages.map(|damage| (key.clone(), damage)));
+        let mut damages = match nth {
+            0 => damages(len, &[]),
+            _ => vec![Damage::Truncate(0), Damage::Truncate(len / 2), Damage::Flip(4), Damage::Flip(len - 1)],
+        };
+        damages.retain(|damage| *damage != Damage::Delete);
+        cases.extend(damages.into_iter().map(|damage| (key.clone(), damage)));
     }
     assert!(cases.len() >= 20, "{} cases", cases.len());
     cases

@@ -1,11 +1,17 @@
 //! `diff`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use backup_core::{EntryKind, EntryPath};
+use backup_engine::id::BlobId;
+use backup_engine::pack::reader::BlobReader;
 use backup_engine::query::diff::{Change, DiffEntry, DiffReport};
 use backup_engine::snapshots::Snapshot;
+use backup_engine::tree::TreeWalk;
+use backup_engine::tree::walk::Head;
+use tokio::runtime::Handle;
 
 use super::{Collected, Place, tree_packs, wide};
 use crate::support::fixture::first_tree;
@@ -90,6 +96,27 @@ async fn names_every_kind_of_change() {
     assert_eq!((nothing.0.len(), nothing.1.nodes_read), (0, 0));
 }
 
+/// The nodes of a snapshot's tree.
+async fn nodes(place: &Place, snapshot: &Snapshot) -> BTreeSet<BlobId> {
+    let index = Arc::new(place.repository.load_index().await.unwrap().index);
+    let (store, root) = (place.repository.store().clone(), snapshot.record.tree);
+    let handle = Handle::current();
+    let run = move || {
+        let mut nodes = BTreeSet::new();
+        let mut walk = TreeWalk::new(Arc::new(BlobReader::new(handle, store, index)), &root);
+        while let Some(head) = walk.head() {
+            if let Head::Node { id, .. } = head {
+                nodes.insert(id);
+                walk.open_node().unwrap();
+            } else {
+                walk.next();
+            }
+        }
+        nodes
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
 /// Numbers that are the same in every run.
 struct Random(std::vec::IntoIter<u8>);
 
@@ -99,6 +126,10 @@ impl Random {
         let number = u32::from_le_bytes(bytes.try_into().expect("there is enough"));
         usize::try_from(number).unwrap() % limit
     }
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Changes something at one of the places of [`wide`].
@@ -127,14 +158,19 @@ fn edit(tree: &mut Tree, nth: usize, how: usize, serial: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn random_edits_are_found_exactly() {
+async fn random_edits_are_found_exactly_and_no_shared_node_is_read() {
     const SEED: u64 = 20_261_121;
     const PLACES: usize = 6000;
-    println!("seed {SEED}");
     let mut random = Random(noise(SEED, 1 << 16).into_iter());
     let place = Place::new().await;
     let mut tree = wide(PLACES as u64);
-    let mut snapshots = vec![(place.capture(&tree).await, tree.clone())];
+    // A tree of one leaf, which is the first leaf of the others: the file after which writers cut.
+    let cut = (64..).find(|nth| fnv1a(format!("wide/{nth:06}").as_bytes()).trailing_zeros() >= 10).unwrap();
+    let small = wide(cut + 1);
+    let mut snapshots = Vec::new();
+    for tree in [&small, &tree] {
+        snapshots.push((place.capture(tree).await, tree.clone(), BTreeSet::new()));
+    }
     let mut serial = 0;
     for _ in 0..8 {
         // A few edits or many, close together or strewn.
@@ -145,12 +181,18 @@ async fn random_edits_are_found_exactly() {
             serial += 1;
             edit(&mut tree, from + random.below(spread), random.below(4), serial);
         }
-        snapshots.push((place.capture(&tree).await, tree.clone()));
+        snapshots.push((place.capture(&tree).await, tree.clone(), BTreeSet::new()));
     }
-    for (one, before) in &snapshots {
-        for (other, after) in &snapshots {
-            let (changes, _) = diff(&place, one, other, None).await;
-            assert!(changes == expected(before, after), "{} and {}", one.id, other.id);
+    for (snapshot, _, of_snapshot) in &mut snapshots {
+        *of_snapshot = nodes(&place, snapshot).await;
+    }
+    assert_eq!(snapshots[0].2.intersection(&snapshots[1].2).count(), 1, "the small tree is no leaf of the large one");
+    for (one, before, nodes_before) in &snapshots {
+        for (other, after, nodes_after) in &snapshots {
+            let (changes, report) = diff(&place, one, other, None).await;
+            let not_shared = nodes_before.symmetric_difference(nodes_after).count() as u64;
+            assert!(report.nodes_read <= not_shared, "seed {SEED}: {} and {}", one.id, other.id);
+            assert!(changes == expected(before, after), "seed {SEED}: {} and {}", one.id, other.id);
         }
     }
 }

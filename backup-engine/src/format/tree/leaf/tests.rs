@@ -125,12 +125,12 @@ fn flipped_bits_never_panic_and_never_add_entries() {
 #[test]
 fn shared_prefixes_cannot_be_used_as_a_bomb() {
     // Every entry shares the whole of a long path: decoding one at a time stays small, and a path over the limit fails.
-    let long = "d/".repeat(100_000) + "x";
+    let long = "d/".repeat(20_000) + "x";
     let mut builder = LeafBuilder::default();
-    for number in 0..1000 {
+    for number in 0..200 {
         builder.push(&file(&format!("{long}/{number:04}")));
     }
     let blob = builder.finish();
-    assert!(blob.len() < 600_000);
-    assert_eq!(LeafReader::new(&blob).unwrap().filter(Result::is_ok).count(), 1000);
+    assert!(blob.len() < 100_000);
+    assert_eq!(LeafReader::new(&blob).unwrap().filter(Result::is_ok).count(), 200);
 }
