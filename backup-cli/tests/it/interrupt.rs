@@ -14,18 +14,21 @@ use crate::home::Home;
 const FIRST_MEBIBYTES: usize = 96;
 const MOST_MEBIBYTES: usize = 1024;
 
+/// So much must be read before the signal that some files are finished, whatever is under way.
+const READ_BEFORE_SIGNAL: u64 = 24 << 20;
+
 /// Writes files whose content no compression shrinks and no two of which are alike.
 fn fill(home: &Home, mebibytes: usize) {
     let mut seed: u64 = 11;
     eprintln!("seed {seed}");
     for number in 0..mebibytes {
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            seed.to_le_bytes()[4..].to_vec()
-        })
-        .take((1 << 20) / 4)
-        .flatten()
-        .collect();
+        let mut noise = vec![0; 1 << 20];
+        for word in noise.chunks_exact_mut(8) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            word.copy_from_slice(&seed.to_le_bytes());
+        }
         home.write(&format!("src/{number:04}"), noise);
     }
 }
@@ -39,7 +42,7 @@ fn interrupted(home: &Home, signal: Signal) -> (i32, Vec<Value>) {
     let mut sent = false;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        if !sent && line["phase"] == "capture" && line["bytes"].as_u64() > Some(0) {
+        if !sent && line["phase"] == "capture" && line["bytes"].as_u64() > Some(READ_BEFORE_SIGNAL) {
             kill_process(pid, signal).unwrap();
             sent = true;
         }
