@@ -52,6 +52,12 @@ impl Place {
         self.config.backend.location()
     }
 
+    /// The folder on this machine that the place is, if it is one.
+    pub(crate) fn folder(&self) -> Option<std::path::PathBuf> {
+        let location = self.location();
+        (!location.contains("://")).then(|| std::path::absolute(location).ok()).flatten()
+    }
+
     /// The same, and no path that counts from where this program happens to run.
     pub(crate) fn absolute_location(&self) -> String {
         let location = self.location();

@@ -10,6 +10,7 @@ extern crate backup_backend_local as _;
 
 /// What `create PATH…` captures.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only that feature reads them"))]
 pub(crate) struct PathsOptions {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) include: Vec<String>,

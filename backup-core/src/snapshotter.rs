@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
@@ -47,6 +48,18 @@ pub struct SourceContext<'a> {
     pub clock: &'a dyn Clock,
     /// The flag that asks to stop.
     pub cancel: &'a CancelToken,
+    /// Absolute paths that the backup itself writes to: its repository, its cache. A source of files leaves them out with
+    /// all that is below them, since a repository that stores itself grows by its own size with each run; a root that is
+    /// one of them was asked for by name, and stays. Links are resolved as for roots; a path that isn't there is fine.
+    pub left_out: &'a [PathBuf],
+}
+
+impl<'a> SourceContext<'a> {
+    /// A context that leaves out nothing.
+    #[must_use]
+    pub fn new(clock: &'a dyn Clock, cancel: &'a CancelToken) -> Self {
+        Self { clock, cancel, left_out: &[] }
+    }
 }
 
 /// A consistent view of a source.
@@ -109,7 +122,7 @@ pub enum Stability {
 #[non_exhaustive]
 pub struct TargetOptions {
     /// The directory under which entries are restored; `None` restores them where they came from.
-    pub directory: Option<std::path::PathBuf>,
+    pub directory: Option<PathBuf>,
     /// Whether owners are restored.
     pub owners: OwnerPolicy,
     /// Whether devices, and set-user-id and set-group-id bits, are restored.
@@ -118,7 +131,7 @@ pub struct TargetOptions {
 
 impl TargetOptions {
     /// Restore under `directory`, with owners as the privileges allow.
-    pub fn under(directory: impl Into<std::path::PathBuf>) -> Self {
+    pub fn under(directory: impl Into<PathBuf>) -> Self {
         Self { directory: Some(directory.into()), ..Self::in_place() }
     }
 

@@ -44,6 +44,8 @@ pub struct CreateOptions {
     pub pack_bytes: Option<usize>,
     /// Time between checkpoints from which an interrupted run is resumed.
     pub checkpoint_every: std::time::Duration,
+    /// What the source leaves out because the backup itself writes there; see [`SourceContext`](backup_core::SourceContext).
+    pub left_out: Vec<std::path::PathBuf>,
 }
 
 impl Default for CreateOptions {
@@ -59,6 +61,7 @@ impl Default for CreateOptions {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             pack_bytes: None,
             checkpoint_every: std::time::Duration::from_secs(120),
+            left_out: Vec::new(),
         }
     }
 }

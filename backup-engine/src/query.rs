@@ -2,6 +2,24 @@
 //!
 //! Each reads the index and then only those nodes of trees that its answer needs. They run beside writers; what a writer adds
 //! after the index was read is not seen. A part of a tree that can't be read is in the answer and doesn't end the question.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use backup_core::{MemoryBackend, SystemClock};
+//! # use backup_engine::repository::{InitOptions, NewKey, Repository};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let key = NewKey::KeyFile(vec![7; 32].into());
+//! # let store = Arc::new(MemoryBackend::new());
+//! # let repository = Repository::init(store, &key, &InitOptions::default(), Arc::new(SystemClock::new())).await?;
+//! let snapshots = repository.list_snapshots().await?.snapshots;
+//! let stats = repository.stats(snapshots, true).await?;
+//! println!("{} bytes stored for {} bytes of files", stats.stored_bytes, stats.logical_bytes);
+//! let index = serde_json::to_string_pretty(&repository.catalog().await?)?;
+//! assert!(index.contains("\"version\": 1"));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod catalog;
 pub mod diff;

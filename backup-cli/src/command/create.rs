@@ -1,8 +1,5 @@
 //! `backup create`: stores snapshots.
 
-mod own;
-
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::create::CreateArgs;
 use crate::configuration;
-use crate::context::{Context, Place};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit_code::Exit;
 use crate::output::human;
@@ -57,9 +54,10 @@ struct Problem<'a> {
 }
 
 pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
-    let options = args.options(context)?;
     let place = context.place()?;
-    let sources = sources(context, &place, args)?;
+    let mut options = args.options(context)?;
+    options.left_out.extend(place.folder());
+    let sources = sources(context, args)?;
     let repository = context.open_at(&place).await?;
     let mut exit = Exit::Done;
     let last = sources.len() - 1;
@@ -72,13 +70,9 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, Cli
 }
 
 /// What is captured: each configured source by itself, or all paths together. At least one.
-fn sources(context: &Context, place: &Place, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
+fn sources(context: &Context, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotter>>, CliError> {
     if args.sources.is_empty() {
-        let mut options = args.selection.options(args.paths);
-        for pattern in own::patterns(Path::new(&place.location()), &options.paths) {
-            context.output.detail(format!("leaving out the repository itself: {pattern}"));
-            options.exclude.push(pattern);
-        }
+        let options = args.selection.options(args.paths);
         let source = plugins::paths_source(options).map_err(|error| source_failed(&error))?;
         return Ok(vec![Arc::from(source)]);
     }
@@ -127,7 +121,7 @@ fn count(source: &dyn Snapshotter, clock: &dyn backup_core::Clock, progress: &Pr
     if cancel.is_cancelled() {
         return;
     }
-    let Ok(view) = source.begin(&SourceContext { clock, cancel }) else { return };
+    let Ok(view) = source.begin(&SourceContext::new(clock, cancel)) else { return };
     let mut total = Work::default();
     for entry in view.entries() {
         if cancel.is_cancelled() {

@@ -57,8 +57,10 @@ pub(crate) async fn run(context: &Context, args: QuickstartArgs) -> Result<Exit,
     let options = args.selection.options(args.paths);
     refuse_nonsense(&place, &options.paths)?;
     let source = Arc::from(plugins::paths_source(options).map_err(|error| source_failed(&error))?);
+    let mut own = create_options(context)?;
+    own.left_out.extend(place.folder());
     let ready = prepare(context, &place, args.kit).await?;
-    let report = capture(context, &ready.repository, source, create_options(context)?).await?;
+    let report = capture(context, &ready.repository, source, own).await?;
     let captured = show(context, "created", &report)?;
     let snapshot = context.snapshot(&ready.repository, &report.snapshot.to_string()).await?;
     let proof = proof::prove(context, &ready.repository, &snapshot).await?;

@@ -17,7 +17,7 @@ fn assert_says(ran: &Ran, code: i32, parts: &[&str]) {
 
 #[test]
 fn wrong_password_is_12() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let before = home.files("r");
     let mut command = home.command(&["snapshots"]);
     assert_says(&ran(command.env("BACKUP_PASSWORD", "wrong")), 12, &["cause: the password or key", " hint: "]);

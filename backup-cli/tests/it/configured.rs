@@ -28,7 +28,7 @@ count = 3
 "#;
 
 fn configured() -> Home {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     home.write(".config/backup/config.toml", CONFIG);
     let password = home.write("pw", crate::home::PASSWORD);
     #[cfg(unix)]

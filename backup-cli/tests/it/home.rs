@@ -13,6 +13,8 @@ pub(crate) const PASSWORD: &str = "correct horse";
 /// A home, and what the environment of its user is.
 pub(crate) struct Home {
     folder: TempDir,
+    /// Where the key file lies that opens the repository; without it, the password does.
+    keys: Option<TempDir>,
 }
 
 /// How a run of the binary ended.
@@ -23,8 +25,19 @@ pub(crate) struct Ran {
 }
 
 impl Home {
+    /// A user with a key file: opening costs nothing, as it does with a password.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let keys = tempfile::tempdir().unwrap();
+        let key = keys.path().join("key");
+        fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        Self { folder: tempfile::tempdir().unwrap(), keys: Some(keys) }
+    }
+
+    /// A user with a password.
+    pub(crate) fn with_password() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), keys: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,10 +64,14 @@ impl Home {
         command
     }
 
-    /// The same with the password and the repository `r`.
+    /// The same with what opens the repository, and with the repository `r`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare(arguments);
-        command.env("BACKUP_PASSWORD", PASSWORD).env("BACKUP_REPOSITORY", self.join("r"));
+        match &self.keys {
+            Some(keys) => command.env("BACKUP_KEY_FILE", keys.path().join("key")),
+            None => command.env("BACKUP_PASSWORD", PASSWORD),
+        };
+        command.env("BACKUP_REPOSITORY", self.join("r"));
         command
     }
 
@@ -78,7 +95,30 @@ impl Home {
 
     /// A repository, and one snapshot of a folder `src` with a few files.
     pub(crate) fn with_snapshot() -> Self {
-        let home = Self::new();
+        Self::new().stored()
+    }
+
+    /// The same, opened with the password.
+    pub(crate) fn with_password_and_snapshot() -> Self {
+        Self::with_password().stored()
+    }
+
+    /// Waits until the file system's clock has moved on so far that no file written before is too new to be relied on.
+    pub(crate) fn settle(&self) {
+        let probe = self.keys.as_ref().map_or(self.path(), TempDir::path).join("probe");
+        let touch = || {
+            fs::write(&probe, "").unwrap();
+            fs::metadata(&probe).unwrap().modified().unwrap()
+        };
+        let began = touch();
+        while touch().duration_since(began).unwrap() <= std::time::Duration::from_millis(60) {
+            std::thread::yield_now();
+        }
+        fs::remove_file(&probe).unwrap();
+    }
+
+    fn stored(self) -> Self {
+        let home = self;
         home.write("src/a.txt", "alpha\n");
         home.write("src/sub/b.txt", "beta\n");
         home.write("src/big", vec![7; 300_000]);

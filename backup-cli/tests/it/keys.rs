@@ -13,7 +13,7 @@ fn kinds(home: &Home) -> Vec<String> {
 
 #[test]
 fn password_can_be_changed_and_the_old_one_opens_nothing() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let code = ran(home.command(&["key", "passwd"]).env("BACKUP_NEW_PASSWORD", "fresh")).code;
     assert_eq!(code, 0);
     assert_eq!(home.run(&["snapshots"]).code, 12);
@@ -22,7 +22,7 @@ fn password_can_be_changed_and_the_old_one_opens_nothing() {
 
 #[test]
 fn key_file_is_made_opens_the_repository_and_is_private() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     home.done(&["key", "add", "--new-key-file", "keys/one.key", "--label", "laptop"]);
     let open = |home: &Home| ran(&mut home.bare(&["-r", "r", "--key-file", "keys/one.key", "snapshots"])).code;
     assert_eq!(open(&home), 0);
@@ -46,7 +46,7 @@ fn key_file_is_made_opens_the_repository_and_is_private() {
 
 #[test]
 fn last_key_is_never_removed() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let lines = home.json(&["key", "list"]);
     let id = of_type(&lines, "key")[0]["id"].as_str().unwrap().to_owned();
     let ran = home.run(&["key", "remove", &id]);
@@ -58,7 +58,7 @@ fn last_key_is_never_removed() {
 
 #[test]
 fn recovery_kit_alone_gets_everything_back_and_sets_a_new_password() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     home.done(&["key", "recovery-kit", "--kit", "kit.txt"]);
     let with_kit = |arguments: &[&str]| {
         let mut command = home.bare(&[&["-r", "r", "--recovery-kit", "kit.txt"], arguments].concat());
@@ -79,7 +79,7 @@ fn recovery_kit_alone_gets_everything_back_and_sets_a_new_password() {
 
 #[test]
 fn password_comes_from_file_and_program_and_only_from_private_files() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let file = home.write("pw", format!("{}\n", crate::home::PASSWORD));
     let open = |arguments: &[&str]| ran(&mut home.bare(&[&["-r", "r"], arguments, &["snapshots"]].concat()));
     let echo = format!("echo '{}'", crate::home::PASSWORD);

@@ -15,6 +15,7 @@ fn quickstart_protects_a_folder_and_proves_a_restore() {
         use std::os::unix::ffi::OsStrExt;
         fs::write(home.join("src").join(std::ffi::OsStr::from_bytes(b"odd\xff")), "odd").unwrap();
     }
+    home.settle();
     let ran = home.done(&["quickstart", "src", "--to", "disk"]);
     assert!(ran.stdout.contains("proven restorable: 25/25 files"), "{}", ran.stdout);
     assert!(ran.stdout.contains("backup -r disk create src"), "{}", ran.stdout);

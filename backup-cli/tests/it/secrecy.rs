@@ -13,7 +13,7 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 
 #[test]
 fn canaries_appear_in_no_output_and_no_object() {
-    let home = Home::new();
+    let home = Home::with_password();
     home.write(&format!("src/{NAME}.txt"), CONTENT.repeat(100));
     home.write("src/other", CONTENT);
     let config = home
@@ -85,7 +85,7 @@ fn canaries_appear_in_no_output_and_no_object() {
 
 #[test]
 fn recovery_code_stands_in_its_file_and_nowhere_else() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let outputs = [
         home.done(&["key", "recovery-kit", "--kit", "a.txt"]),
         home.done(&["--json", "key", "recovery-kit", "--kit", "b.txt"]),

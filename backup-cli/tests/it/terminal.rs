@@ -130,7 +130,7 @@ fn new_password_is_asked_for_twice_and_never_shown() {
 
 #[test]
 fn interrupt_at_a_question_is_130() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let test = "interrupt_at_a_question_is_130";
     let Some(mut session) = Session::start(&home, test, &["-r", "r", "snapshots"], &[]) else { return };
     session.wait_for("Password for");
@@ -140,7 +140,7 @@ fn interrupt_at_a_question_is_130() {
 
 #[test]
 fn conflicts_are_asked_about_and_a_capital_answer_holds_for_all() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     home.done(&["-q", "restore", "latest", "--target", "out"]);
     for name in ["src/a.txt", "src/big", "src/sub/b.txt"] {
         fs::write(home.restored("out", name), "changed here").unwrap();
@@ -184,7 +184,7 @@ fn colours_are_only_where_they_are_wanted() {
 
 #[test]
 fn long_commands_show_a_bar_on_a_terminal_and_none_when_quiet() {
-    let home = Home::with_snapshot();
+    let home = Home::with_password_and_snapshot();
     let repository = home.join("r").display().to_string();
     let variables = [("BACKUP_PASSWORD", crate::home::PASSWORD), ("BACKUP_REPOSITORY", repository.as_str())];
     let test = "long_commands_show_a_bar_on_a_terminal_and_none_when_quiet";

@@ -7,12 +7,25 @@ use crate::home::{Home, of_type};
 #[test]
 fn create_stores_only_what_is_new() {
     let home = Home::with_snapshot();
+    home.settle();
+    home.done(&["create", "src"]);
     home.write("src/new.txt", "new\n");
     let lines = home.json(&["create", "src", "--tag", "second"]);
     let summary = lines.last().unwrap();
     assert_eq!((&summary["type"], &summary["files"], &summary["files_new"]), (&"summary".into(), &4.into(), &1.into()));
     assert_eq!(summary["files_unchanged"], 3);
     assert!(summary["parent"].is_string());
+}
+
+#[test]
+fn repository_inside_its_own_source_is_left_out() {
+    let home = Home::with_snapshot();
+    home.write(".config/backup/config.toml", "[source.home]\ntype = \"files\"\npaths = [\"${HOME}\"]\n");
+    for arguments in [&["create", "."][..], &["create", "--source", "home"]] {
+        home.done(arguments);
+        let listed = home.done(&["ls", "latest"]).stdout;
+        assert!(listed.contains("src/a.txt") && !listed.contains("/r/"), "{listed}");
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) struct Verified {
     pub(super) bytes: u64,
     /// Blocks, and packs as a whole, that can't be relied on.
     pub(super) damage: Vec<(Damage, String)>,
-    /// What is wrong with a pack's hash or footer.
+    /// What is wrong with a pack's hash or footer; one note for each pack at most.
     pub(super) notes: Vec<(u32, String)>,
     /// Packs that the index doesn't name and whose hash is wrong.
     pub(super) unindexed: Vec<PackId>,

@@ -149,11 +149,8 @@ fn note(verified: &Verified, index: &BlobIndex, findings: &mut Findings) {
         index.mark(*damage);
         findings.damage(*damage, what);
     }
-    // Threads come and go in any order; findings don't.
-    let mut notes = verified.notes.clone();
-    notes.sort();
-    for (pack, what) in notes {
-        findings.pack(pack, what);
+    for (pack, what) in &verified.notes {
+        findings.pack(*pack, what);
     }
     for pack in &verified.unindexed {
         let what = "is in no index object, and its bytes are not those that were stored";

@@ -121,7 +121,7 @@ pub(super) fn run(
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
     let interrupted = find_interrupted(repository, handle, &options.host, &record)?;
     let base = read_base(repository, handle, options, &record, !interrupted.is_empty())?;
-    let view = source.begin(&SourceContext { clock, cancel })?;
+    let view = source.begin(&SourceContext { clock, cancel, left_out: &options.left_out })?;
     let mut session = Session::begin(repository, handle, &options.host, &record)?;
 
     monitor.event(&Event::PhaseStarted { phase: Phase::Capture, total: None });

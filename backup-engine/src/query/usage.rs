@@ -9,6 +9,7 @@ use crate::format::index::IndexedPack;
 use crate::format::tree::{ChunkList, Content};
 use crate::format::{BlobType, ObjectKind};
 use crate::id::{BlobId, BlobPrefix};
+use crate::pack::table::LOST_BLOCK;
 use crate::snapshots::Snapshot;
 use crate::tree::TreeWalk;
 use crate::tree::walk::{Head, TreeDamage};
@@ -53,7 +54,8 @@ pub(super) struct Usage {
 
 impl BlobTable {
     pub(super) fn add(&mut self, pack: &IndexedPack) {
-        for block in &pack.table.blocks {
+        // A stretch that a rebuilt table can't describe holds no blob that anybody could need.
+        for block in pack.table.blocks.iter().filter(|block| block.blobs != [LOST_BLOCK]) {
             let raw_bytes: u64 = block.blobs.iter().map(|blob| u64::from(blob.len_bytes)).sum();
             self.rows.extend(block.blobs.iter().map(|blob| {
                 let share = u128::from(block.frame_bytes()) * u128::from(blob.len_bytes) / u128::from(raw_bytes.max(1));

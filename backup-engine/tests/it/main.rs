@@ -5,6 +5,7 @@
 mod contradictions;
 mod crash;
 mod damage;
+mod deep_tree;
 mod query;
 mod rebuild;
 mod support;

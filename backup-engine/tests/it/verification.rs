@@ -5,9 +5,10 @@ use std::sync::Arc;
 use backup_core::{CancelToken, Event, Monitor, ObjectKey, Silent};
 use backup_engine::check::{CheckError, CheckLevel, CheckOptions, CheckReport, Part, Severity, Stripe};
 
-use crate::support::create;
 use crate::support::fixture::{Fixture, check, check_with};
 use crate::support::oracle::{lost, victims};
+use crate::support::veil::{Veil, VeiledBackend};
+use crate::support::{create, open_over};
 
 fn flip(fixture: &Fixture, key: &ObjectKey) {
     let mut bytes = fixture.store.peek(key).unwrap().to_vec();
@@ -105,6 +106,25 @@ async fn missing_pack_that_comes_back_is_no_damage_any_more() {
     fixture.store.plant(&key, bytes);
     assert!(check(&repository, CheckLevel::Structure).await.is_sound());
     assert!(repository.known_damage().await.unwrap().is_empty());
+}
+
+/// Where nobody may delete, old records stay; what they say does not hold for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_is_gone_is_forgotten_on_an_append_only_store_too() {
+    let fixture = Fixture::new().await;
+    let key = fixture.packs(1).remove(0);
+    let store = VeiledBackend::new(&fixture.store, &key, Veil::AppendOnly);
+    let repository = open_over(store, &fixture.clock).await.unwrap();
+    let bytes = fixture.store.pluck(&key).unwrap();
+    for level in [CheckLevel::Structure, CheckLevel::Data, CheckLevel::Data] {
+        assert!(!check(&repository, level).await.is_restorable());
+    }
+    fixture.store.plant(&key, bytes);
+    let before = fixture.keys("verify/").len();
+    assert!(check(&repository, CheckLevel::Data).await.is_sound());
+    assert_eq!(fixture.keys("verify/").len(), before + 1, "nothing was deleted");
+    assert!(repository.known_damage().await.unwrap().is_empty());
+    assert!(check(&repository, CheckLevel::Structure).await.is_sound());
 }
 
 /// After the capture has stored it again, the damaged pack is still damaged; but nothing depends on it.

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: mirror list FOLDER | read FOLDER | copy FOLDER TARGET".into()),
     };
     let source = FilesSnapshotter::new(FilesOptions::new([folder]))?;
-    let view = source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &CancelToken::new() })?;
+    let view = source.begin(&SourceContext::new(&SystemClock::new(), &CancelToken::new()))?;
     let target = target.map(|target| source.target(&TargetOptions::under(target))).transpose()?;
     let (mut entries, mut bytes, mut buffer) = (0_u64, 0, vec![0; 256 * 1024]);
     let mut open_directories: Vec<Entry> = Vec::new();

@@ -21,9 +21,18 @@ pub(crate) const KIND: &str = "files";
 /// are captured as such and never opened. A root inside another root is covered by it, but stays named: patterns and
 /// `one_file_system` don't apply to it, only to what is below it.
 ///
+/// # What is restored
+/// [`Snapshotter::target`] takes back everything above: content with its holes, owners and permission bits, times to the
+/// nanosecond, extended attributes with access control lists and capabilities, hard links, pipes, sockets and devices.
+/// A file is written under a temporary name and takes its place at once; what could not be set of its metadata is an
+/// error that names it, and the file is whole. Extended attributes that the backup doesn't have are removed, except
+/// labels that the system gives by itself. A directory is never replaced by something else, nor the other way round; who
+/// wants that has to remove first. What stands outside the target is out of reach, whatever links are in the way.
+///
 /// # What it costs
-/// Listing: one system call per entry and about five more per directory; memory for the names in one directory of each
-/// level at a time. At most 24 descriptors are open for it, whatever the depth.
+/// Listing: one system call per entry and six more per directory; memory for the names in one directory of each level at
+/// a time. At most 24 descriptors are open for it, whatever the depth, and 16 more for reading; a target keeps 16. Reading
+/// a small file takes six calls; restoring it takes six, and one more each for another owner and unusual permissions.
 #[derive(Debug)]
 pub struct FilesSnapshotter {
     options: FilesOptions,

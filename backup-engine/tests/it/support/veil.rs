@@ -1,4 +1,4 @@
-//! A store that hides one object from listings, or fails to read it.
+//! A store that hides one object from listings, fails to read it, or lets nobody delete anything.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(crate) enum Veil {
     Unlisted,
     /// Reading it fails.
     Unreadable(StorageErrorKind),
+    /// Nothing can be deleted, this object or any other.
+    AppendOnly,
 }
 
 /// The store.
@@ -64,6 +66,11 @@ impl StorageBackend for VeiledBackend {
     }
 
     async fn delete(&self, key: &ObjectKey) -> StorageResult<()> {
-        self.inner.delete(key).await
+        match self.veil {
+            Veil::AppendOnly => {
+                Err(StorageError::new(StorageErrorKind::PermissionDenied, StorageOperation::Delete).with_key(key))
+            }
+            _ => self.inner.delete(key).await,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where the roots really are.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -87,6 +88,12 @@ impl Roots {
         let start = among.start + first;
         (start..start + count, roots.get(first).is_some_and(|root| root.as_bytes() == path))
     }
+}
+
+/// The entry paths of what is left out by its absolute path.
+pub(super) fn left_out(paths: &[PathBuf]) -> HashSet<Vec<u8>> {
+    let real = paths.iter().flat_map(|path| resolve(path));
+    real.filter_map(|path| entry_path(&path)).map(|path| path.as_bytes().to_vec()).collect()
 }
 
 /// An absolute path as an entry's, `None` for `/`.

@@ -1,5 +1,6 @@
 //! The files as they are from the beginning of a capture on.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use super::beneath::{Beneath, open_child};
 use super::dir_cache::{DirCache, READABLE, split};
 use super::privilege::Privilege;
 use super::reader::FileReader;
-use super::roots::Roots;
+use super::roots::{self, Roots};
 use super::walk::Walk;
 use super::xattrs::Bearer;
 use super::{extents, stat, system};
@@ -32,6 +33,7 @@ pub(super) struct FilesView {
     pub(super) options: FilesOptions,
     pub(super) selections: Arc<[Selection]>,
     pub(super) roots: Roots,
+    pub(super) left_out: HashSet<Vec<u8>>,
     pub(super) accounts: Accounts,
     pub(super) recency: Recency,
     pub(super) privilege: Privilege,
@@ -57,6 +59,7 @@ impl FilesView {
             options: options.clone(),
             selections: Arc::clone(selections),
             roots: Roots::resolve(selections),
+            left_out: roots::left_out(context.left_out),
             accounts: Accounts::read(),
             recency: Recency::at(context.clock.now()),
             privilege: Privilege::of_this_process(),

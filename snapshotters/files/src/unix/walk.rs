@@ -4,6 +4,7 @@
 //! into at once. So entries come in canonical order by themselves, and memory holds the names of one directory a level.
 
 mod frame;
+mod output;
 
 use std::collections::VecDeque;
 use std::io;
@@ -90,6 +91,9 @@ impl<'a> Walk<'a> {
         }
         self.path.extend_from_slice(name);
         let (roots, is_root) = self.view.roots.within(frame.roots.clone(), &self.path);
+        if !is_root && !self.view.left_out.is_empty() && self.view.left_out.contains(&self.path) {
+            return;
+        }
         let mut plan = Plan { roots, is_root, scope: frame.scope, verdict: frame.verdict, hint };
         match self.look(&mut plan) {
             Ok(Some(stat)) if stat::is_directory(&stat) => self.visit_directory(plan, &stat),
@@ -318,58 +322,6 @@ impl<'a> Walk<'a> {
             }
         }
         sets
-    }
-
-    /// An entry for the path that is being looked at.
-    fn entry(&mut self, stat: &Stat) -> Option<Entry> {
-        let path = self.entry_path()?;
-        match stat::entry(path, stat, &self.view.accounts, Some(self.view.recency)) {
-            Ok(entry) => Some(entry),
-            Err(error) => {
-                self.fail("cannot capture", &error);
-                None
-            }
-        }
-    }
-
-    fn entry_path(&self) -> Option<EntryPath> {
-        // The kernel refuses names that are no names, so this can't be lost in practice.
-        EntryPath::new(self.path.as_slice()).ok()
-    }
-
-    fn offer(&mut self, plan: &Plan, entry: Entry) {
-        if plan.verdict == Verdict::Included || plan.is_root || plan.scope.is_none() {
-            self.emit(entry);
-        }
-    }
-
-    /// Gives out an entry, after the directories that were waiting for something below them.
-    fn emit(&mut self, entry: Entry) {
-        if self.restricted {
-            let waiting = self.frames.iter_mut().filter_map(|frame| frame.withheld.take());
-            self.ready.extend(waiting.map(Ok));
-        }
-        self.ready.push_back(Ok(entry));
-    }
-
-    fn fail(&mut self, action: &'static str, cause: &io::Error) {
-        if let Some(path) = self.entry_path() {
-            self.ready.push_back(Err(EntryError::io(&path, action, cause)));
-        }
-    }
-
-    /// Reports the roots that can't be reached, or the path itself when it leads to none.
-    fn report(&mut self, roots: &Range<usize>, action: &'static str, cause: &io::Error) {
-        if roots.is_empty() {
-            self.fail(action, cause);
-        } else {
-            self.report_roots(roots, action, cause);
-        }
-    }
-
-    fn report_roots(&mut self, roots: &Range<usize>, action: &'static str, cause: &io::Error) {
-        let roots = self.view.roots.paths().get(roots.clone()).unwrap_or_default();
-        self.ready.extend(roots.iter().map(|path| Err(EntryError::io(path, action, cause))));
     }
 }
 

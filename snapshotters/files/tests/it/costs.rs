@@ -40,14 +40,15 @@ fn one_more_file_costs_one_call_to_list_six_to_read_and_six_to_restore() {
     if !crate::can_trace() {
         return crate::skip("system calls for a file", "strace can't be used");
     }
-    // A directory's listing itself adds a call for every few thousand names.
+    // A directory's listing itself adds a call for every few thousand names, and threads' beginnings vary by a few.
     const SLACK: f64 = 0.1;
+    let is_about = |measured: f64, calls: f64| (measured - calls).abs() < SLACK;
     let list = calls_for_one_more_file("costs::list");
-    assert!((1.0..1.0 + SLACK).contains(&list), "{list} calls to list a file");
+    assert!(is_about(list, 1.0), "{list} calls to list a file");
     let read = calls_for_one_more_file("costs::read");
-    assert!((7.0..7.0 + SLACK).contains(&read), "{read} calls to list and read a file");
+    assert!(is_about(read, 7.0), "{read} calls to list and read a file");
     let copy = calls_for_one_more_file("costs::copy");
-    assert!((13.0..13.0 + SLACK).contains(&copy), "{copy} calls to list, read and restore a file");
+    assert!(is_about(copy, 13.0), "{copy} calls to list, read and restore a file");
 }
 
 fn options(directory: &Path) -> FilesOptions {

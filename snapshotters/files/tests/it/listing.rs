@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use backup_core::{
-    CancelToken, Entry, EntryKind, ManualClock, Snapshotter, SourceContext, SourceError, SystemClock, Timestamp,
+    CancelToken, Entry, EntryKind, ManualClock, Snapshotter, SourceContext, SourceError, SourceView, SystemClock,
+    Timestamp,
 };
 use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
 
@@ -13,9 +14,13 @@ use crate::tree::write;
 
 /// The names below a directory that some options list, and the errors with their kind.
 fn listed(dir: &Path, options: FilesOptions) -> (Vec<String>, Vec<(String, ErrorKind)>) {
+    names(dir, &*crate::view(options))
+}
+
+fn names(dir: &Path, view: &dyn SourceView) -> (Vec<String>, Vec<(String, ErrorKind)>) {
     let prefix = dir.canonicalize().unwrap().strip_prefix("/").unwrap().display().to_string() + "/";
     let (mut names, mut errors) = (Vec::new(), Vec::new());
-    for item in crate::view(options).entries() {
+    for item in view.entries() {
         match item {
             Ok(entry) => names.extend(entry.path.to_string().strip_prefix(&prefix).map(str::to_owned)),
             Err(error) => errors.push((error.path.to_string().replace(&prefix, ""), error.kind)),
@@ -68,6 +73,22 @@ fn root_inside_an_excluded_directory_is_still_captured() {
 }
 
 #[test]
+fn what_is_left_out_by_path_is_never_entered_through_any_root() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["a/repository/x/1", "a/repository-old/2", "a/3", "b/4"] {
+        write(&dir.path().join(file), b"");
+    }
+    symlink("a", dir.path().join("link")).unwrap();
+    let options = FilesOptions::new(["a", "a/repository/x", "b"].map(|name| dir.path().join(name)));
+    let left_out = ["link/repository", "b/4", "b", "none/at/all"].map(|name| dir.path().join(name));
+    let (clock, cancel) = (SystemClock::new(), CancelToken::new());
+    let context = SourceContext { left_out: &left_out, ..SourceContext::new(&clock, &cancel) };
+    let view = FilesSnapshotter::new(options).unwrap().begin(&context).unwrap();
+    let found = names(dir.path(), &*view).0;
+    assert_eq!(found, ["a", "a/3", "a/repository-old", "a/repository-old/2", "b"], "a root was asked for by name");
+}
+
+#[test]
 fn missing_roots_are_errors_and_the_others_go_on() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("a/1"), b"");
@@ -87,7 +108,7 @@ fn missing_roots_are_errors_and_the_others_go_on() {
 #[test]
 fn source_without_any_root_left_is_an_error_that_names_them() {
     let source = FilesSnapshotter::new(FilesOptions::new(["/none/a", "/none/b"])).unwrap();
-    let error = source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &CancelToken::new() }).err();
+    let error = source.begin(&SourceContext::new(&SystemClock::new(), &CancelToken::new())).err();
     let Some(SourceError::NotFound(names)) = error else { panic!("{error:?}") };
     assert_eq!(names, "/none/a`, `/none/b");
 }
@@ -178,7 +199,7 @@ fn recent_files_are_racy_by_the_clock_that_was_handed_in() {
     let racy = |now: i64| {
         let source = FilesSnapshotter::new(FilesOptions::new([dir.path()])).unwrap();
         let clock = ManualClock::new(Timestamp::from_secs(now));
-        let view = source.begin(&SourceContext { clock: &clock, cancel: &CancelToken::new() }).unwrap();
+        let view = source.begin(&SourceContext::new(&clock, &CancelToken::new())).unwrap();
         let mut file = view.entries().map(Result::unwrap).find(|entry| entry.kind == EntryKind::File).unwrap();
         let listed = file.racy;
         view.open(&mut file).unwrap();
@@ -197,13 +218,13 @@ fn cancelled_listing_ends_and_says_so() {
     }
     let cancel = CancelToken::new();
     let source = FilesSnapshotter::new(FilesOptions::new([dir.path()])).unwrap();
-    let view = source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &cancel }).unwrap();
+    let view = source.begin(&SourceContext::new(&SystemClock::new(), &cancel)).unwrap();
     let mut entries = view.entries();
     assert!(entries.next().is_some());
     cancel.cancel();
     assert!(entries.count() <= 1);
     assert!(matches!(view.finish(), Err(SourceError::Cancelled)));
-    assert!(source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &cancel }).is_err());
+    assert!(source.begin(&SourceContext::new(&SystemClock::new(), &cancel)).is_err());
 }
 
 #[test]

@@ -26,7 +26,7 @@ use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
 /// A view of what some options say.
 fn view(options: FilesOptions) -> Box<dyn SourceView> {
     let source = FilesSnapshotter::new(options).unwrap();
-    source.begin(&SourceContext { clock: &SystemClock::new(), cancel: &CancelToken::new() }).unwrap()
+    source.begin(&SourceContext::new(&SystemClock::new(), &CancelToken::new())).unwrap()
 }
 
 /// Prints why a test did not look at something.

@@ -126,6 +126,9 @@ fn only_backupignore_is_honoured_by_default_and_later_names_are_stronger() {
 fn ignore_files_above_a_root_do_not_count() {
     let dir = tree(&[(".backupignore", "a\n"), ("root/a", ""), ("root/b", "")]);
     assert_eq!(listed(&dir.path().join("root"), |_| ()), ["a", "b"]);
+    let inside = dir.path().join("root");
+    let found = listed(dir.path(), |options| options.roots.push(inside));
+    assert_eq!(found, [".backupignore", "root", "root/a", "root/b"], "nor those of a root around it");
 }
 
 #[test]

@@ -218,6 +218,19 @@ fn owners_are_set_as_the_policy_says() {
 }
 
 #[test]
+fn rights_that_a_change_of_owner_takes_away_are_given_back() {
+    if !crate::is_root() {
+        return crate::skip("owners", "not root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("f"), "").unwrap();
+    tree::set_mode(&dir.path().join("f"), 0o6755);
+    target(dir.path()).set_metadata(&Entry { uid: 7, gid: 7, mode: 0o6755, ..file("f", 0) }).unwrap();
+    let m = fs::metadata(dir.path().join("f")).unwrap();
+    assert_eq!((m.uid(), m.gid(), m.mode() & 0o7777), (7, 7, 0o6755));
+}
+
+#[test]
 fn file_in_a_set_group_directory_gets_its_own_group() {
     if !crate::is_root() {
         return crate::skip("groups", "not root");
