@@ -165,9 +165,7 @@ pub(super) async fn sessions(repository: &Repository, findings: &mut Findings) -
 
 /// Whether a payload is the session that its key says; its key is not its hash.
 fn is_session(payload: &[u8], key: &ObjectKey) -> bool {
-    serde_json::from_slice(payload).is_ok_and(|SessionRecord { session, sequence, .. }| {
-        format!("sessions/{session}/{sequence:08}") == key.as_str()
-    })
+    serde_json::from_slice(payload).is_ok_and(|session: SessionRecord| session.belongs_at(key))
 }
 
 /// Records of earlier checks that can't be read.

@@ -135,6 +135,8 @@ pub(super) fn find_interrupted(
             Err(RepositoryError::NewerVersion { .. }) => None,
             Err(error) => return Err(error),
         };
+        // One that says that it belongs elsewhere was moved: an old checkpoint, or one of a run that goes on.
+        let record = record.filter(|record| record.belongs_at(&newest.key));
         if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {
             let heard = newest.stored_at.or_else(|| parse_time(&record.at)).unwrap_or(Timestamp::EPOCH);
             let is_over = record.ended || repository.clock().now().saturating_since(heard) >= SESSION_LIFETIME;
