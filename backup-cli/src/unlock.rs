@@ -143,7 +143,7 @@ pub(crate) fn given(context: &Context, place: &Place) -> Result<Option<Means>, C
 }
 
 fn password(context: &Context, reference: &SecretRef) -> Result<Means, CliError> {
-    let secret = context.secrets.resolve(reference).map_err(|error| no_secret("the password", &error))?;
+    let secret = context.secrets()?.resolve(reference).map_err(|error| no_secret("the password", &error))?;
     text(&secret).map(Means::Password)
 }
 
