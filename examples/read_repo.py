@@ -7,7 +7,7 @@
     read_repo.py REPO [KEY] verify
 
 REPO is a folder that holds the objects as files (a local repository, or a copy of any other). KEY is one of `--password-env
-VARIABLE`, `--recovery-code-env VARIABLE` and `--key-file FILE`; without any the password is asked for. SNAPSHOT is `latest`
+VARIABLE`, `--recovery-code-env VARIABLE`, `--key-file FILE` and `--escrow-key-file FILE`; without any the password is asked for. SNAPSHOT is `latest`
 or the beginning of an id. It needs Python 3.11, `cryptography` and `zstandard`, and `argon2-cffi` where `cryptography` is
 older than 44.
 
@@ -41,11 +41,12 @@ from datetime import UTC, datetime, timedelta
 
 import zstandard
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FAILED, USAGE, NO_REPOSITORY, WRONG_KEY, DAMAGED = 1, 2, 10, 12, 16
 
-PASSWORD, KEY_FILE, RECOVERY_KIT, KEYRING = 1, 2, 3, 4
+PASSWORD, KEY_FILE, RECOVERY_KIT, KEYRING, ESCROW = 1, 2, 3, 4, 5
 SLOT, EPOCH, DATA_PACK, TREE_PACK, INDEX, SNAPSHOT, SESSION, MARK, VERIFY = 16, 17, 1, 2, 3, 4, 5, 6, 7
 CONTENT, NODE, CHUNK_LIST = 1, 2, 3
 FILE, DIRECTORY, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = range(1, 8)
@@ -150,20 +151,26 @@ def argon2id(password, salt, memory, passes, lanes):
     return Argon2id(salt=salt, length=64, iterations=passes, lanes=lanes, memory_cost=memory).derive(password)
 
 
-def recovery_secret(text):
-    """§4.3: the secret behind a printed recovery code."""
+def coded(text, what):
+    """§4.3: the 32 bytes behind a printed code."""
     letters = [c for c in text.lower() if c != "-" and not c.isspace()]
     alphabet = "abcdefghjkmnpqrstuvwxyz023456789"
     if len(letters) != 56 or any(c not in alphabet for c in letters):
-        raise Failure(WRONG_KEY, "a recovery code has 56 letters and digits, none of them i, l, o or 1")
+        raise Failure(WRONG_KEY, f"a {what} has 56 letters and digits, none of them i, l, o or 1")
     bits = 0
     for c in letters:
         bits = bits << 5 | alphabet.index(c)
     secret = (bits >> 24).to_bytes(32, "big")
-    checksum = int.from_bytes(hashlib.sha256(b"backup.v1 recovery code" + secret).digest()[:3], "big") >> 4
+    checksum = int.from_bytes(hashlib.sha256(b"backup.v1 " + what.encode() + secret).digest()[:3], "big") >> 4
     if bits & 0xFFFFFF != checksum:
-        raise Failure(WRONG_KEY, "the recovery code has a typing error")
+        raise Failure(WRONG_KEY, f"the {what} has a typing error")
     return secret
+
+
+def agreed(private, ephemeral):
+    """§4.1: the X25519 secret of a private key and a slot's ephemeral public key, and the private key's public one."""
+    key = X25519PrivateKey.from_private_bytes(private)
+    return key.exchange(X25519PublicKey.from_public_bytes(ephemeral)), key.public_key().public_bytes_raw()
 
 
 def open_sealed(key, nonce, aad, sealed):
@@ -383,6 +390,12 @@ class Repository:
             return argon2id(secret, data[56:88], memory, passes, lanes)
         if data[7] == 2 and (memory, passes, lanes) == (0, 0, 0):
             return hkdf(secret, data[56:88], b"backup.v1 slot" + self.rid, 64)
+        if data[7] == 3 and (memory, passes, lanes) == (0, 0, 0):
+            try:
+                shared, public = agreed(secret, data[56:88])
+            except ValueError as error:
+                raise Damage(key, str(error)) from None
+            return hkdf(shared, data[56:88] + public, b"backup.v1 escrow" + self.rid, 64)
         return None
 
     def open_slots(self, slot_types, secret):
@@ -1109,8 +1122,12 @@ def key_of(arguments):
     if arguments.key_file:
         with open(arguments.key_file, "rb") as file:
             return (KEY_FILE, KEYRING), file.read()
+    if arguments.escrow_key_file:
+        with open(arguments.escrow_key_file, encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if not line.lstrip().startswith("#")]
+        return (ESCROW,), coded("".join(lines), "escrow private key")
     if arguments.recovery_code_env:
-        return (RECOVERY_KIT,), recovery_secret(from_environment(arguments.recovery_code_env).decode("utf-8", "replace"))
+        return (RECOVERY_KIT,), coded(from_environment(arguments.recovery_code_env).decode("utf-8", "replace"), "recovery code")
     if arguments.password_env:
         return (PASSWORD,), from_environment(arguments.password_env)
     return (PASSWORD,), getpass.getpass("Password: ").encode()
@@ -1141,6 +1158,7 @@ def main():
     keys.add_argument("--password-env", metavar="VARIABLE", help="the environment variable that holds the password")
     keys.add_argument("--recovery-code-env", metavar="VARIABLE", help="the one that holds the code of the recovery kit")
     keys.add_argument("--key-file", metavar="FILE", help="the key file")
+    keys.add_argument("--escrow-key-file", metavar="FILE", help="the file with a private key that was kept elsewhere")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list the snapshots")
     commands.add_parser("verify", help="read and check everything")

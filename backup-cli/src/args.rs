@@ -70,6 +70,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", group = "unlock")]
     pub(crate) key_file: Option<PathBuf>,
 
+    /// Open the repository with a private key that was kept elsewhere.
+    #[arg(long, global = true, value_name = "FILE", group = "unlock")]
+    pub(crate) escrow_key_file: Option<PathBuf>,
+
     /// Open the repository with its recovery kit.
     #[arg(long, global = true, value_name = "FILE", group = "unlock")]
     pub(crate) recovery_kit: Option<PathBuf>,

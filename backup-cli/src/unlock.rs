@@ -1,6 +1,6 @@
 //! With what a repository is opened, and where that comes from.
 //!
-//! In this order: `--key-file`, `--recovery-kit`, `--password-file`, `--password-command`; the variables
+//! In this order: `--key-file`, `--escrow-key-file`, `--recovery-kit`, `--password-file`, `--password-command`; the variables
 //! BACKUP_PASSWORD, BACKUP_PASSWORD_FILE, BACKUP_PASSWORD_COMMAND, BACKUP_KEY_FILE; the repository's `password` in the
 //! configuration; a key file that `quickstart` made for this repository; a question on the terminal.
 
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_core::{Secret, SecretError, SecretRef, StorageBackend};
+use backup_engine::crypto::escrow::EscrowPrivateKey;
 use backup_engine::crypto::kdf::PasswordCost;
 use backup_engine::id::RepositoryId;
 use backup_engine::repository::{NewKey, OpenError, Repository, Unlock, read_config};
@@ -23,14 +24,16 @@ use crate::exit_code::Exit;
 use crate::interrupt::interrupted;
 use crate::secrets;
 
+use kit::code_in;
+pub(crate) use kit::create_private;
 pub(crate) use kit::{KitText, write as write_kit};
-use kit::{code_in, create_private};
 
 /// What opens a repository.
 pub(crate) enum Means {
     Password(Zeroizing<String>),
     KeyFile(Zeroizing<Vec<u8>>),
     RecoveryCode(Zeroizing<String>),
+    Escrow(EscrowPrivateKey),
 }
 
 impl Means {
@@ -39,15 +42,16 @@ impl Means {
             Self::Password(password) => Unlock::Password(password),
             Self::KeyFile(key) => Unlock::Key(key),
             Self::RecoveryCode(code) => Unlock::RecoveryCode(code),
+            Self::Escrow(private) => Unlock::Escrow(private),
         }
     }
 
-    /// The same as the key of a new slot; `None` for a recovery code, which is never the first key.
+    /// The same as the key of a new slot; `None` for recovery codes and private keys kept elsewhere, which are never the first key.
     pub(crate) fn new_key(&self) -> Option<NewKey> {
         match self {
             Self::Password(password) => Some(NewKey::password(password.as_str())),
             Self::KeyFile(key) => Some(NewKey::KeyFile(key.clone())),
-            Self::RecoveryCode(_) => None,
+            Self::RecoveryCode(_) | Self::Escrow(_) => None,
         }
     }
 }
@@ -118,6 +122,9 @@ pub(crate) fn given(context: &Context, place: &Place) -> Result<Option<Means>, C
     if let Some(file) = &global.key_file {
         return key_file(file).map(Some);
     }
+    if let Some(file) = &global.escrow_key_file {
+        return escrow_key(file).map(Some);
+    }
     if let Some(file) = &global.recovery_kit {
         return recovery_kit(file).map(Some);
     }
@@ -175,6 +182,18 @@ fn key_file(file: &Path) -> Result<Means, CliError> {
         return Err(CliError::usage(format!("the key file `{}` is empty", file.display())));
     }
     Ok(Means::KeyFile(bytes))
+}
+
+fn escrow_key(file: &Path) -> Result<Means, CliError> {
+    let failed = || CliError::usage(format!("cannot use the private key `{}`", file.display()));
+    let bytes = secrets::file_bytes(file).map_err(|reason| failed().because(reason))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| failed().because("it is no text"))?;
+    let key = EscrowPrivateKey::parse(text).map_err(|error| {
+        failed()
+            .caused_by(&error)
+            .hint("it is the file that `backup key generate-escrow` wrote; the public key opens nothing")
+    })?;
+    Ok(Means::Escrow(key))
 }
 
 fn recovery_kit(file: &Path) -> Result<Means, CliError> {

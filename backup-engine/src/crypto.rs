@@ -1,6 +1,8 @@
 //! Cryptography: derivation, sealing, keyed hashing. Nothing here knows of files or storage.
 
 mod aead;
+pub mod code;
+pub mod escrow;
 pub mod kdf;
 pub mod keyring;
 pub mod secret;

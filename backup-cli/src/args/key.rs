@@ -8,8 +8,10 @@ use clap::{Args, Subcommand};
 pub(crate) enum KeyCommand {
     /// List what opens the repository.
     List,
-    /// Add a password or a key file.
-    #[command(after_help = "Example: backup key add --label laptop")]
+    /// Add a password, a key file or somebody's public key.
+    #[command(
+        after_help = "Examples:\n  backup key add --label laptop\n  backup key add --escrow-recipient abcd-efgh-… --label notary"
+    )]
     Add(AddArgs),
     /// Remove a key.
     ///
@@ -23,6 +25,16 @@ pub(crate) enum KeyCommand {
     },
     /// Replace the password that the repository is opened with.
     Passwd(NewSecretArgs),
+    /// Make a key pair: a private key to keep elsewhere, and a public one for `key add --escrow-recipient`.
+    ///
+    /// The private key opens every repository to which the public one was added; the public one opens nothing. It needs no
+    /// repository and may run on another computer, whose owner can then open the backups and need never have seen their password.
+    #[command(after_help = "Example: backup key generate-escrow --out /media/stick/escrow.key")]
+    GenerateEscrow {
+        /// Where the private key is written; the public one goes to standard output.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Write a new recovery kit.
     #[command(after_help = "Example: backup key recovery-kit --kit /media/stick/kit.txt")]
     RecoveryKit {
@@ -36,6 +48,9 @@ pub(crate) enum KeyCommand {
 pub(crate) struct AddArgs {
     #[command(flatten)]
     pub(crate) secret: NewSecretArgs,
+    /// Let whoever holds the private half of a key pair open the repository.
+    #[arg(long, value_name = "PUBLIC_KEY", group = "new")]
+    pub(crate) escrow_recipient: Option<String>,
     /// A label to know the key by.
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,

@@ -45,7 +45,7 @@ fn first_key(context: &Context, place: &Place) -> Result<NewKey, CliError> {
     };
     match means {
         Some(means) => means.new_key().ok_or_else(|| {
-            CliError::usage("a recovery kit can't be the first key")
+            CliError::usage("a recovery kit or an escrow key can't be the first key")
                 .hint("give a password; `backup key recovery-kit` makes a kit")
         }),
         None => Ok(NewKey::Password(unlock::ask_new(context, "New password: ")?, PasswordCost::RECOMMENDED)),

@@ -1,10 +1,11 @@
 //! `backup key`: what opens the repository.
 
+mod escrow;
 pub(crate) mod kit;
 mod slot;
 
 use backup_engine::format::slot::SlotType;
-use backup_engine::repository::{KeyError, Repository, Unlock};
+use backup_engine::repository::{KeyError, NewKey, Repository, Unlock};
 use serde::Serialize;
 
 use super::init::slot_note;
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<Exit, 
         KeyCommand::Add(args) => add(context, args).await,
         KeyCommand::Remove { id } => remove(context, &id).await,
         KeyCommand::Passwd(args) => passwd(context, &args).await,
+        KeyCommand::GenerateEscrow { out } => escrow::generate(context, &out),
         KeyCommand::RecoveryKit { kit } => {
             let place = context.place()?;
             let repository = context.open_at(&place).await?;
@@ -104,8 +106,12 @@ async fn list(context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn add(context: &Context, args: AddArgs) -> Result<Exit, CliError> {
+    let recipient = args.escrow_recipient.as_deref().map(escrow::recipient).transpose()?;
     let repository = context.open().await?;
-    let key = unlock::new_secret(context, &args.secret)?;
+    let key = match recipient {
+        Some(public) => NewKey::Escrow(public),
+        None => unlock::new_secret(context, &args.secret)?,
+    };
     let id = repository.add_key(&key, &slot_note(context, args.label)).await;
     let id = id.map_err(|error| CliError::from_error("no key was added", &error))?.to_string();
     let output = &context.output;

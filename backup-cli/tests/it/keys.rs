@@ -107,3 +107,55 @@ fn repository_can_be_made_with_a_key_file_alone() {
     assert_eq!(ran(&mut home.bare(&["-r", "r", "--key-file", "k", "snapshots"])).code, 0);
     assert_eq!(ran(home.bare(&["-r", "r", "snapshots"]).env("BACKUP_PASSWORD", "x")).code, 12);
 }
+
+#[test]
+fn private_key_kept_elsewhere_opens_what_its_public_key_was_added_to() {
+    let home = Home::with_password_and_snapshot();
+    let made = ran(&mut home.bare(&["key", "generate-escrow", "--out", "stick/escrow.key"]));
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let public = made.stdout.trim().to_owned();
+    assert_eq!(public.len(), 69, "{public}");
+    let open = || ran(&mut home.bare(&["-r", "r", "--escrow-key-file", "stick/escrow.key", "snapshots"]));
+    assert_eq!(open().code, 12, "not before it was added");
+    home.done(&["key", "add", "--escrow-recipient", &public, "--label", "notary"]);
+    assert_eq!(open().code, 0);
+    assert_eq!(kinds(&home), ["escrow", "password"]);
+    let restored = ran(&mut home.bare(&[
+        "-r",
+        "r",
+        "--escrow-key-file",
+        "stick/escrow.key",
+        "restore",
+        "latest",
+        "--target",
+        "out",
+    ]));
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(fs::read(home.restored("out", "src/a.txt")).unwrap(), b"alpha\n");
+
+    let private = fs::read_to_string(home.join("stick/escrow.key")).unwrap();
+    let code = private.lines().find(|line| !line.starts_with('#')).unwrap();
+    assert!(!made.stdout.contains(code) && !made.stderr.contains(code), "the private key is in its file alone");
+    for wrong in [code, &public[1..], "nonsense"] {
+        let refused = home.run(&["key", "add", "--escrow-recipient", wrong]);
+        assert_eq!(refused.code, 2, "{wrong}");
+        assert!(!refused.stderr.contains(code), "{}", refused.stderr);
+    }
+    let both = home.run(&["key", "add", "--escrow-recipient", &public, "--new-key-file", "k"]);
+    assert_eq!(both.code, 2, "one of them is enough");
+    assert_eq!(ran(&mut home.bare(&["key", "generate-escrow", "--out", "stick/escrow.key"])).code, 1);
+    assert_eq!(fs::read_to_string(home.join("stick/escrow.key")).unwrap(), private, "a key is never replaced");
+    assert_eq!(ran(&mut home.bare(&["-r", "new", "--escrow-key-file", "stick/escrow.key", "init"])).code, 2);
+    home.write("public.key", &public);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let set = |file, mode| fs::set_permissions(home.join(file), fs::Permissions::from_mode(mode)).unwrap();
+        set("public.key", 0o600);
+        let refused = ran(&mut home.bare(&["-r", "r", "--escrow-key-file", "public.key", "snapshots"]));
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("the public key opens nothing"), "{}", refused.stderr);
+        set("stick/escrow.key", 0o644);
+        assert!(open().stderr.contains("chmod 600"));
+    }
+}

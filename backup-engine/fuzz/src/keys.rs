@@ -1,5 +1,6 @@
 //! Key slots, epochs and recovery codes.
 
+use backup_engine::crypto::escrow::{EscrowPrivateKey, EscrowPublicKey};
 use backup_engine::format::slot::{KeySlot, SlotDerivation, SlotNote, key_object_kind, open_epoch};
 use backup_engine::repository::keys::{decode_recovery_code, encode_recovery_code};
 
@@ -21,6 +22,12 @@ pub(crate) fn run(data: &[u8]) {
             && let Ok(Some(opened)) = slot.unlock(&vector("secret"))
         {
             assert_eq!(opened.expose(), root().expose());
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = EscrowPrivateKey::parse(text);
+        if let Ok(public) = text.parse::<EscrowPublicKey>() {
+            assert_eq!(public.to_string().parse(), Ok(public));
         }
     }
     if let Some(secret) = std::str::from_utf8(data).ok().and_then(decode_recovery_code) {

@@ -86,7 +86,16 @@ pub(crate) fn node() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn keys() -> Vec<Vec<u8>> {
-    vectors(&["hkdf-slot object", "argon2id-slot object", "epoch object", "recovery-code", "slot note"])
+    vectors(&[
+        "hkdf-slot object",
+        "argon2id-slot object",
+        "escrow-slot object",
+        "epoch object",
+        "recovery-code",
+        "escrow-public-key",
+        "escrow-private-key",
+        "slot note",
+    ])
 }
 
 pub(crate) fn config() -> Vec<Vec<u8>> {

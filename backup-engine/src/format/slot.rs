@@ -6,6 +6,7 @@ use zeroize::Zeroize;
 use super::envelope::check_start;
 use super::wire::Cursor;
 use super::{FORMAT_VERSION, FormatError, MAGIC, malformed};
+use crate::crypto::escrow::{self, EscrowPublicKey};
 use crate::crypto::kdf::{self, PasswordCost};
 use crate::crypto::{SealingKey, SecretKey, TAG_BYTES, random};
 use crate::id::RepositoryId;
@@ -66,6 +67,8 @@ pub enum SlotDerivation {
     Argon2id(PasswordCost),
     /// For secrets with 256 bits of entropy.
     Hkdf,
+    /// For private keys kept elsewhere.
+    X25519,
 }
 
 /// What a person may want to know about a slot; readable with the root key only.
@@ -110,6 +113,7 @@ fn slot_key(
     match derivation {
         SlotDerivation::Argon2id(cost) => kdf::argon2id(secret, salt, cost).ok(),
         SlotDerivation::Hkdf => Some(kdf::hkdf_committed(secret, salt, &[b"backup.v1 slot", repository.as_bytes()])),
+        SlotDerivation::X25519 => escrow::open_slot_key(secret, salt, repository),
     }
 }
 
@@ -120,7 +124,7 @@ fn note_key(root: &SecretKey, repository: RepositoryId, salt: &[u8; 32]) -> Seal
 /// Makes the object of a new slot. With [`SlotDerivation::Argon2id`] it takes the time and memory of the cost.
 ///
 /// # Panics
-/// When the cost is not acceptable; the caller has checked it.
+/// When the cost is not acceptable, which the caller has checked; for [`SlotDerivation::X25519`], which [`seal_escrow_slot`] does.
 pub fn seal_slot(
     slot_type: SlotType,
     derivation: SlotDerivation,
@@ -142,9 +146,47 @@ pub fn seal_slot_with_salt(
     note: &SlotNote,
     salt: &[u8; 32],
 ) -> Vec<u8> {
+    assert!(derivation != SlotDerivation::X25519, "a slot for a key pair is sealed with its public half");
+    let keys = slot_key(derivation, repository, secret, salt).expect("the caller has checked the cost");
+    wrap((slot_type, derivation), repository, keys, root, note, salt)
+}
+
+/// Makes the object of a slot that the private half of a key pair opens.
+pub fn seal_escrow_slot(
+    repository: RepositoryId,
+    recipient: EscrowPublicKey,
+    root: &SecretKey,
+    note: &SlotNote,
+) -> Vec<u8> {
+    seal_escrow_slot_with(repository, recipient, root, note, &SecretKey::generate())
+}
+
+/// The same with a given ephemeral private key, which must never be used twice; for test vectors.
+pub fn seal_escrow_slot_with(
+    repository: RepositoryId,
+    recipient: EscrowPublicKey,
+    root: &SecretKey,
+    note: &SlotNote,
+    ephemeral: &SecretKey,
+) -> Vec<u8> {
+    let keys = recipient.slot_key(ephemeral, repository);
+    let kind = (SlotType::Escrow, SlotDerivation::X25519);
+    wrap(kind, repository, keys, root, note, &escrow::public_of(ephemeral))
+}
+
+/// Puts a slot together around key and commitment.
+fn wrap(
+    (slot_type, derivation): (SlotType, SlotDerivation),
+    repository: RepositoryId,
+    (key, commitment): (SecretKey, [u8; 32]),
+    root: &SecretKey,
+    note: &SlotNote,
+    salt: &[u8; 32],
+) -> Vec<u8> {
     let (derivation_number, cost) = match derivation {
         SlotDerivation::Argon2id(cost) => (1, [cost.memory_kib, cost.passes, cost.lanes, 0]),
         SlotDerivation::Hkdf => (2, [0; 4]),
+        SlotDerivation::X25519 => (3, [0; 4]),
     };
     let mut out = Vec::with_capacity(SLOT_BYTES + 256);
     out.extend_from_slice(&MAGIC);
@@ -153,7 +195,6 @@ pub fn seal_slot_with_salt(
     out.extend_from_slice(repository.as_bytes());
     out.extend_from_slice(salt);
     let head = out.clone();
-    let (key, commitment) = slot_key(derivation, repository, secret, salt).expect("the caller has checked the cost");
     out.extend_from_slice(&commitment);
     let mut wrapped = root.expose().to_vec();
     SealingKey::new(&key).seal(0, &head, &mut wrapped, 0);
@@ -184,6 +225,7 @@ impl KeySlot {
             (1, cost) if cost.is_acceptable() => SlotDerivation::Argon2id(cost),
             (1, _) => return Err(malformed(WHAT, "password parameters too weak or absurdly strong")),
             (2, PasswordCost { memory_kib: 0, passes: 0, lanes: 0 }) => SlotDerivation::Hkdf,
+            (3, PasswordCost { memory_kib: 0, passes: 0, lanes: 0 }) => SlotDerivation::X25519,
             _ => return Err(malformed(WHAT, "unknown derivation")),
         };
         if reserved != 0 {
@@ -322,6 +364,29 @@ mod tests {
         assert!(slot.unlock(b"Secret").unwrap().is_none());
         assert_eq!(slot.note(&root).unwrap().label.as_deref(), Some("test"));
         assert!(slot.note(&SecretKey::generate()).is_err());
+    }
+
+    #[test]
+    fn escrow_slot_opens_with_its_private_key_only_and_no_bit_may_flip() {
+        use crate::crypto::escrow::EscrowPrivateKey;
+        let (root, private) = (SecretKey::generate(), EscrowPrivateKey::generate());
+        let seal = || seal_escrow_slot(REPOSITORY, private.public_key(), &root, &SlotNote::default());
+        let object = seal();
+        assert_ne!(object[56..], seal()[56..], "each slot has an ephemeral key of its own");
+        let slot = KeySlot::decode(&object).unwrap();
+        assert_eq!((slot.slot_type, slot.derivation), (SlotType::Escrow, SlotDerivation::X25519));
+        assert_eq!(slot.unlock(private.expose()).unwrap().unwrap().expose(), root.expose());
+        assert_eq!(slot.note(&root).unwrap(), SlotNote::default());
+        for other in [&private.public_key().as_bytes()[..], &[7; 32], b"short", b""] {
+            assert!(slot.unlock(other).unwrap().is_none());
+        }
+        for at in 0..168 {
+            let mut damaged = object.clone();
+            // X25519 ignores the highest bit of a public key; it is authenticated all the same.
+            damaged[at] ^= 0x80;
+            let Ok(slot) = KeySlot::decode(&damaged) else { continue };
+            assert!(!matches!(slot.unlock(private.expose()), Ok(Some(_))), "byte {at}");
+        }
     }
 
     #[test]

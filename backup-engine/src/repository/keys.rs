@@ -8,10 +8,12 @@ use zeroize::Zeroizing;
 use super::Repository;
 use super::init::put_epoch;
 use super::open::{read_key_objects, slots};
+use crate::crypto::code::{self, CodeKind};
+use crate::crypto::escrow::EscrowPublicKey;
 use crate::crypto::kdf::PasswordCost;
 use crate::crypto::{Keyring, SecretKey, random, sha256};
 use crate::error::RepositoryError;
-use crate::format::slot::{SlotDerivation, SlotNote, SlotType, seal_slot};
+use crate::format::slot::{SlotDerivation, SlotNote, SlotType, seal_escrow_slot, seal_slot};
 use crate::id::ObjectId;
 use crate::layout;
 use crate::store::{ObjectStore, put_immutable};
@@ -26,6 +28,8 @@ pub enum NewKey {
     Keyring(Zeroizing<Vec<u8>>),
     /// A recovery code; see [`new_recovery_code`].
     RecoveryCode(Zeroizing<[u8; 32]>),
+    /// The public half of a key pair whose private half is kept elsewhere. Whoever adds it can't open the slot.
+    Escrow(EscrowPublicKey),
 }
 
 impl NewKey {
@@ -34,21 +38,32 @@ impl NewKey {
         Self::Password(Zeroizing::new(password.into()), PasswordCost::RECOMMENDED)
     }
 
-    fn parts(&self) -> (SlotType, SlotDerivation, &[u8]) {
+    fn slot_type(&self) -> SlotType {
         match self {
-            Self::Password(password, cost) => {
-                (SlotType::Password, SlotDerivation::Argon2id(*cost), password.as_bytes())
-            }
-            Self::KeyFile(key) => (SlotType::KeyFile, SlotDerivation::Hkdf, key),
-            Self::Keyring(key) => (SlotType::Keyring, SlotDerivation::Hkdf, key),
-            Self::RecoveryCode(code) => (SlotType::RecoveryKit, SlotDerivation::Hkdf, &code[..]),
+            Self::Password(..) => SlotType::Password,
+            Self::KeyFile(_) => SlotType::KeyFile,
+            Self::Keyring(_) => SlotType::Keyring,
+            Self::RecoveryCode(_) => SlotType::RecoveryKit,
+            Self::Escrow(_) => SlotType::Escrow,
+        }
+    }
+
+    /// The object of a new slot.
+    fn seal(&self, keyring: &Keyring, note: &SlotNote) -> Vec<u8> {
+        let (repository, root) = (keyring.repository(), keyring.root());
+        let by = |derivation, secret| seal_slot(self.slot_type(), derivation, repository, secret, root, note);
+        match self {
+            Self::Password(password, cost) => by(SlotDerivation::Argon2id(*cost), password.as_bytes()),
+            Self::KeyFile(key) | Self::Keyring(key) => by(SlotDerivation::Hkdf, key),
+            Self::RecoveryCode(code) => by(SlotDerivation::Hkdf, &code[..]),
+            Self::Escrow(public) => seal_escrow_slot(repository, *public, root, note),
         }
     }
 }
 
 impl std::fmt::Debug for NewKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NewKey({:?}, …)", self.parts().0)
+        write!(f, "NewKey({:?}, …)", self.slot_type())
     }
 }
 
@@ -148,101 +163,24 @@ pub(super) async fn put_slot(
     key: &NewKey,
     note: &SlotNote,
 ) -> Result<ObjectId, RepositoryError> {
-    let (slot_type, derivation, secret) = key.parts();
-    let object = seal_slot(slot_type, derivation, keyring.repository(), secret, keyring.root(), note);
+    let object = key.seal(keyring, note);
     let digest = sha256(&object);
     let id = ObjectId::from_bytes(digest);
     put_immutable(backend, &layout::key_object(&id), object.into(), Some(digest)).await?;
     Ok(id)
 }
 
-/// 32 letters and digits that are hard to mistake for one another; each carries five bits.
-const CODE_ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
-
-/// Letters in a group of a printed code.
-const CODE_GROUP: usize = 4;
-
-/// 256 bits take 52 letters; four more carry a checksum of twenty bits.
-const CODE_LETTERS: usize = 56;
-
 /// A new recovery code: 256 random bits.
 pub fn new_recovery_code() -> Zeroizing<[u8; 32]> {
     Zeroizing::new(random())
 }
 
-fn code_checksum(secret: &[u8; 32]) -> [u8; 3] {
-    let digest = sha256(&[b"backup.v1 recovery code".as_slice(), secret].concat());
-    [digest[0], digest[1], digest[2] & 0xf0]
-}
-
 /// A recovery code as it is printed: fourteen groups of four letters, the last of them a checksum.
 pub fn encode_recovery_code(secret: &[u8; 32]) -> Zeroizing<String> {
-    // 256 bits, four zero bits, 20 bits of checksum: 280 bits.
-    let mut bits = Zeroizing::new([0u8; 35]);
-    bits[..32].copy_from_slice(secret);
-    let checksum = code_checksum(secret);
-    bits[32] = checksum[0] >> 4;
-    bits[33] = checksum[0] << 4 | checksum[1] >> 4;
-    bits[34] = checksum[1] << 4 | checksum[2] >> 4;
-    let mut text = Zeroizing::new(String::with_capacity(CODE_LETTERS + CODE_LETTERS / CODE_GROUP));
-    for letter in 0..CODE_LETTERS {
-        if letter > 0 && letter % CODE_GROUP == 0 {
-            text.push('-');
-        }
-        let value = (0..5).fold(0u8, |value, bit| {
-            let at = letter * 5 + bit;
-            value << 1 | (bits[at / 8] >> (7 - at % 8) & 1)
-        });
-        text.push(char::from(CODE_ALPHABET[usize::from(value)]));
-    }
-    text
+    code::encode(CodeKind::Recovery, secret)
 }
 
 /// The secret of a printed recovery code; spaces, dashes and upper case don't matter. `None` when it is mistyped.
 pub fn decode_recovery_code(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut bits = Zeroizing::new([0u8; 35]);
-    let mut letters = 0;
-    for c in text.chars().filter(|c| !c.is_whitespace() && *c != '-') {
-        let c = u8::try_from(c.to_ascii_lowercase()).ok()?;
-        let value = CODE_ALPHABET.iter().position(|&letter| letter == c)?;
-        if letters == CODE_LETTERS {
-            return None;
-        }
-        for bit in 0..5 {
-            let at = letters * 5 + bit;
-            if value >> (4 - bit) & 1 == 1 {
-                bits[at / 8] |= 1 << (7 - at % 8);
-            }
-        }
-        letters += 1;
-    }
-    let mut secret = Zeroizing::new([0; 32]);
-    secret.copy_from_slice(&bits[..32]);
-    (letters == CODE_LETTERS && *encode_recovery_code(&secret) == canonical(text)).then_some(secret)
-}
-
-fn canonical(text: &str) -> String {
-    let letters: Vec<char> =
-        text.chars().filter(|c| !c.is_whitespace() && *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    letters.chunks(CODE_GROUP).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recovery_code_comes_back_and_every_single_typo_is_found() {
-        let secret: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 31 % 256).unwrap());
-        let code = encode_recovery_code(&secret);
-        assert_eq!(code.len(), 69);
-        assert_eq!(*decode_recovery_code(&code.to_uppercase().replace('-', " ")).unwrap(), secret);
-        for at in (0..code.len()).filter(|at| code.as_bytes()[*at] != b'-') {
-            let mut typo = code.to_string().into_bytes();
-            typo[at] = if typo[at] == b'a' { b'b' } else { b'a' };
-            assert!(decode_recovery_code(std::str::from_utf8(&typo).unwrap()).is_none(), "letter {at}");
-        }
-        assert!(decode_recovery_code("").is_none());
-        assert!(decode_recovery_code(&code[..64]).is_none());
-    }
+    code::decode(CodeKind::Recovery, text)
 }

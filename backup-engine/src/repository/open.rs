@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use zeroize::Zeroizing;
 
 use super::Repository;
+use crate::crypto::escrow::EscrowPrivateKey;
 use crate::crypto::{Keyring, SecretKey, sha256};
 use crate::error::RepositoryError;
 use crate::format::config::UncheckedConfig;
@@ -23,6 +24,8 @@ pub enum Unlock {
     Key(Zeroizing<Vec<u8>>),
     /// The code of a recovery kit, as it is printed.
     RecoveryCode(Zeroizing<String>),
+    /// The private half of a key pair.
+    Escrow(EscrowPrivateKey),
 }
 
 impl std::fmt::Debug for Unlock {
@@ -31,6 +34,7 @@ impl std::fmt::Debug for Unlock {
             Self::Password(_) => "Unlock::Password(…)",
             Self::Key(_) => "Unlock::Key(…)",
             Self::RecoveryCode(_) => "Unlock::RecoveryCode(…)",
+            Self::Escrow(_) => "Unlock::Escrow(…)",
         })
     }
 }
@@ -46,6 +50,7 @@ impl Unlock {
             Self::Password(_) => slot == SlotType::Password,
             Self::Key(_) => matches!(slot, SlotType::KeyFile | SlotType::Keyring),
             Self::RecoveryCode(_) => slot == SlotType::RecoveryKit,
+            Self::Escrow(_) => slot == SlotType::Escrow,
         }
     }
 }
@@ -189,6 +194,7 @@ fn unlock_root(
     let secret: &[u8] = match unlock {
         Unlock::Password(password) => password.as_bytes(),
         Unlock::Key(key) => key,
+        Unlock::Escrow(private) => private.expose(),
         Unlock::RecoveryCode(code) => match super::keys::decode_recovery_code(code) {
             Some(bytes) => {
                 decoded = bytes;

@@ -150,3 +150,37 @@ async fn repository_that_nobody_could_write_to_is_not_made() {
     assert!(matches!(refused, Err(InitError::Repository(RepositoryError::UnknownChunker(_)))));
     assert_eq!(store.keys(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_key_opens_what_was_sealed_for_its_public_half_and_nothing_else_does() {
+    use backup_engine::crypto::escrow::EscrowPrivateKey;
+    use backup_engine::format::slot::{SlotNote, SlotType};
+    use backup_engine::repository::{NewKey, Unlock};
+    let (store, clock) = (MemoryBackend::new(), clock());
+    let repository = init(&store, &clock).await;
+    let private = EscrowPrivateKey::generate();
+    let code = private.to_code();
+    let again = || EscrowPrivateKey::parse(&code).unwrap();
+    let open = async |unlock: Unlock| Repository::open(Arc::new(store.clone()), &unlock, clock.clone()).await;
+    assert!(matches!(open(Unlock::Escrow(again())).await, Err(OpenError::WrongKey { slots: 1 })));
+
+    let key = NewKey::Escrow(private.public_key());
+    let id = repository.add_key(&key, &SlotNote::default()).await.unwrap();
+    let listed = repository.list_keys().await.unwrap();
+    assert!(listed.iter().any(|slot| slot.id == id && slot.slot_type == SlotType::Escrow));
+    assert_eq!(open(Unlock::Escrow(again())).await.unwrap().config().id, repository.config().id);
+    for unlock in [
+        Unlock::Escrow(EscrowPrivateKey::generate()),
+        Unlock::Escrow(EscrowPrivateKey::from_bytes(private.public_key().as_bytes())),
+        Unlock::Key(private.public_key().as_bytes().to_vec().into()),
+        Unlock::password(code.as_str()),
+    ] {
+        let shown = format!("{unlock:?}");
+        assert!(matches!(open(unlock).await, Err(OpenError::WrongKey { slots: 2 })), "{shown}");
+    }
+    // Neither half appears in what is stored: the slot does not even tell for whom it is.
+    let object = store.peek(&layout::key_object(&id)).unwrap();
+    assert!(!object.windows(32).any(|window| window == private.public_key().as_bytes()));
+    let unlock = Unlock::Escrow(again());
+    assert!(!format!("{unlock:?} {key:?}").contains(&code[..14]));
+}

@@ -7,6 +7,7 @@ mod tree;
 
 use std::path::Path;
 
+use backup_engine::crypto::escrow::EscrowPrivateKey;
 use backup_engine::format::slot::SlotNote;
 use backup_engine::repository::keys::{encode_recovery_code, new_recovery_code};
 use backup_engine::repository::{InitOptions, NewKey};
@@ -159,7 +160,16 @@ async fn opens_with_every_kind_of_key_and_no_other() {
     let code = new_recovery_code();
     let file = folder.path().join("key");
     std::fs::write(&file, KEY_FILE).unwrap();
-    for key in [NewKey::RecoveryCode(code.clone()), NewKey::KeyFile(Zeroizing::new(KEY_FILE.to_vec()))] {
+    let private = EscrowPrivateKey::generate();
+    let escrow = folder.path().join("escrow");
+    std::fs::write(&escrow, format!("# kept elsewhere\n{}\n", *private.to_code())).unwrap();
+    let keys = [
+        NewKey::RecoveryCode(code.clone()),
+        NewKey::KeyFile(Zeroizing::new(KEY_FILE.to_vec())),
+        NewKey::Escrow(EscrowPrivateKey::generate().public_key()),
+        NewKey::Escrow(private.public_key()),
+    ];
+    for key in keys {
         written.repository.add_key(&key, &SlotNote::default()).await.unwrap();
     }
     let printed = encode_recovery_code(&code).to_uppercase().replace('-', " ");
@@ -168,6 +178,11 @@ async fn opens_with_every_kind_of_key_and_no_other() {
     };
     with("--recovery-code-env", "CODE").succeeds();
     with("--key-file", path(&file)).succeeds();
+    with("--escrow-key-file", path(&escrow)).succeeds();
+    std::fs::write(&escrow, private.public_key().to_string()).unwrap();
+    with("--escrow-key-file", path(&escrow)).refuses(WRONG_KEY, "typing error");
+    std::fs::write(&escrow, EscrowPrivateKey::generate().to_code().as_bytes()).unwrap();
+    with("--escrow-key-file", path(&escrow)).refuses(WRONG_KEY, "opens none of the 2 key slots");
     with("--recovery-code-env", "WRONG").refuses(WRONG_KEY, "recovery code");
     with("--password-env", "WRONG").refuses(WRONG_KEY, "key slots");
     std::fs::write(&file, [8; 48]).unwrap();

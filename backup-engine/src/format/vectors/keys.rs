@@ -3,6 +3,7 @@
 use super::{assert_is, bytes, id, keyring, repository, secret_key, text};
 use crate::chunker::ChunkerParameters;
 use crate::compress::{Compressor, DEFAULT_LEVEL};
+use crate::crypto::escrow::EscrowPrivateKey;
 use crate::crypto::kdf::{self, PasswordCost};
 use crate::crypto::sha256;
 use crate::format::config::{RepositoryConfig, UncheckedConfig};
@@ -10,7 +11,7 @@ use crate::format::envelope::{Envelope, open_record, put_payload, seal_record_wi
 use crate::format::envelope::{FRAME_PREFIX_BYTES, FramePrefix, FrameRole, HEADER_BYTES};
 use crate::format::index::IndexSegment;
 use crate::format::slot::{KeySlot, SlotDerivation, SlotNote, SlotType};
-use crate::format::slot::{open_epoch, seal_epoch_with_salt, seal_slot_with_salt};
+use crate::format::slot::{open_epoch, seal_epoch_with_salt, seal_escrow_slot_with, seal_slot_with_salt};
 use crate::format::{BlobType, ObjectKind};
 use crate::repository::keys::{decode_recovery_code, encode_recovery_code};
 
@@ -85,23 +86,36 @@ fn slot_by_argon2id_is_as_documented() {
     assert_is("root", slot.unlock(password).unwrap().unwrap().expose());
 }
 
-/// No program writes such slots yet; the derivation is pinned so that the first one has something to meet.
 #[test]
-fn derivation_by_x25519_is_as_documented() {
-    use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
-    let private = PrivateKey::from_private_key(&X25519, bytes("secret")).unwrap();
-    let ephemeral = PrivateKey::from_private_key(&X25519, bytes("salt")).unwrap();
-    assert_is("escrow public", private.compute_public_key().unwrap());
-    assert_is("escrow ephemeral", ephemeral.compute_public_key().unwrap());
-    let peer = UnparsedPublicKey::new(&X25519, bytes("escrow ephemeral"));
-    let salt = [bytes("escrow ephemeral"), bytes("escrow public")].concat();
-    agree(&private, peer, (), |shared| {
-        let (key, commitment) = kdf::hkdf_committed(shared, &salt, &[b"backup.v1 escrow", repository().as_bytes()]);
-        assert_is("escrow key", key.expose());
-        assert_is("escrow commitment", commitment);
-        Ok(())
-    })
-    .unwrap();
+fn slot_by_x25519_is_as_documented() {
+    let (private, ephemeral) = (EscrowPrivateKey::from_bytes(&id("secret")), secret_key("salt"));
+    let public = private.public_key();
+    assert_is("escrow public", public.as_bytes());
+    let note: SlotNote = serde_json::from_str(text("slot note")).unwrap();
+    let object = seal_escrow_slot_with(repository(), public, &secret_key("root"), &note, &ephemeral);
+    assert_is("escrow-slot object", &object);
+    assert_is("escrow ephemeral", &object[56..88]);
+    assert_is("escrow commitment", &object[88..120]);
+    assert_is("escrow-slot wrapped", &object[120..168]);
+    let (key, commitment) = public.slot_key(&ephemeral, repository());
+    assert_is("escrow key", key.expose());
+    assert_is("escrow commitment", commitment);
+    let info: [&[u8]; 2] = [b"backup.v1 slot-note", bytes("rid")];
+    let note_key = kdf::hkdf_key(bytes("root"), bytes("escrow ephemeral"), &info);
+    assert_is("escrow-slot note-key", note_key.expose());
+
+    let slot = KeySlot::decode(bytes("escrow-slot object")).unwrap();
+    assert_is("root", slot.unlock(bytes("secret")).unwrap().unwrap().expose());
+    assert_eq!(serde_json::to_string(&slot.note(&secret_key("root")).unwrap()).unwrap(), text("slot note"));
+}
+
+#[test]
+fn codes_of_escrow_keys_are_as_documented() {
+    let private = EscrowPrivateKey::from_bytes(&id("secret"));
+    assert_eq!(*private.to_code(), text("escrow-private-key"));
+    assert_eq!(private.public_key().to_string(), text("escrow-public-key"));
+    assert_is("secret", EscrowPrivateKey::parse(text("escrow-private-key")).unwrap().expose());
+    assert_eq!(text("escrow-public-key").parse(), Ok(private.public_key()));
 }
 
 #[test]
