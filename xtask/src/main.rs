@@ -1,11 +1,12 @@
 //! The project's own commands, started as `cargo xtask COMMAND`.
 //!
-//! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `bench`
-//! makes public data sets and measures this project beside restic, rustic and borg.
+//! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `fuzz` is the
+//! long way round of the tests of decoders; `bench` makes public data sets and measures this project beside restic, rustic and borg.
 #![expect(clippy::print_stdout, reason = "a command line program: its output is the point")]
 #![expect(clippy::disallowed_methods, reason = "a command line program: it may read the environment and the clock")]
 
 mod bench;
+mod fuzz;
 mod layers;
 mod process;
 mod test;
@@ -30,6 +31,8 @@ enum Command {
     Layers,
     /// Check file lengths, paths named in documents, numbering of decisions and the like.
     Tidy,
+    /// Fuzz everything that decodes stored bytes, guided by coverage, for as long as you like.
+    Fuzz(fuzz::Options),
     /// Measure this project beside the peers that are installed, on data sets made from this machine's public files.
     Bench(bench::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Layers => layers::run(),
         Command::Tidy => tidy::run(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {
