@@ -1,13 +1,14 @@
 //! The project's own commands, started as `cargo xtask COMMAND`.
 //!
 //! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `bench`
-//! makes public data sets and measures this project beside restic, rustic and borg.
+//! makes public data sets and measures this project beside restic, rustic and borg; `scale` measures it where there is much of something.
 #![expect(clippy::print_stdout, reason = "a command line program: its output is the point")]
 #![expect(clippy::disallowed_methods, reason = "a command line program: it may read the environment and the clock")]
 
 mod bench;
 mod layers;
 mod process;
+mod scale;
 mod test;
 mod tidy;
 
@@ -32,6 +33,8 @@ enum Command {
     Tidy,
     /// Measure this project beside the peers that are installed, on data sets made from this machine's public files.
     Bench(bench::Options),
+    /// Measure this project on a million files, a huge directory, a huge sparse file, deep directories and many snapshots.
+    Scale(scale::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Layers => layers::run(),
         Command::Tidy => tidy::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Scale(options) => scale::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
