@@ -41,6 +41,22 @@ impl Home {
         Self { folder: tempfile::tempdir().unwrap(), keys: Some(keys) }
     }
 
+    /// The same with a home below a given folder.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn below(folder: &Path) -> Self {
+        Self { folder: tempfile::tempdir_in(folder).unwrap(), ..Self::new() }
+    }
+
+    /// The same in memory where that can be, for tests that start the binary hundreds of times: flushes cost nothing there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn in_memory() -> Self {
+        let home = Self::new();
+        match tempfile::tempdir_in("/dev/shm") {
+            Ok(folder) => Self { folder, ..home },
+            Err(_) => home,
+        }
+    }
+
     /// A user with a password.
     pub(crate) fn with_password() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), keys: None }

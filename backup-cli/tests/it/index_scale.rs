@@ -92,7 +92,7 @@ fn measured(home: &Home, arguments: &[&str]) -> (String, u64) {
     let mut child = command.spawn().unwrap();
     let used = child.wait4().unwrap();
     let peak_kib = used.rusage.maxrss >> 10;
-    println!(
+    eprintln!(
         "{arguments:?}: {:?}, {:?} + {:?} of CPU, {} MiB",
         clock.monotonic().saturating_sub(began),
         used.rusage.utime,

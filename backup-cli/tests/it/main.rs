@@ -5,6 +5,8 @@
 
 mod bad_input;
 mod configured;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod flush;
 mod help;
 mod home;
 #[cfg(feature = "local")]
@@ -12,9 +14,21 @@ mod index_scale;
 mod interrupt;
 mod json;
 mod keys;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
+#[cfg(target_os = "linux")]
+mod listing;
+#[cfg(target_os = "linux")]
+mod promises;
 mod query;
 mod quickstart;
+#[cfg(target_os = "linux")]
+mod random;
 mod restore;
+#[cfg(target_os = "linux")]
+mod scale;
 mod secrecy;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stepwise;
 mod terminal;
 mod verbs;

@@ -1,6 +1,6 @@
 //! The records that are JSON: snapshots, marks, sessions, verification records (§8–§11).
 
-use backup_core::{EntryPath, SourceDescription};
+use backup_core::{EntryPath, ObjectKey, SourceDescription};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,13 @@ pub struct SessionRecord {
     /// Whether the writer stopped on its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+}
+
+impl SessionRecord {
+    /// Whether this is the object that a key names; the key of a session's object is not its hash.
+    pub fn belongs_at(&self, key: &ObjectKey) -> bool {
+        format!("sessions/{}/{:08}", self.session, self.sequence) == key.as_str()
+    }
 }
 
 /// What a check verified (§11).
