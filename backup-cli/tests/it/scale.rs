@@ -23,7 +23,7 @@ const FILES_IN_A_DIRECTORY: usize = 1024;
 /// How much more four times the files may take. What grows is the index and what a run knows it has stored, and packs that are not
 /// full yet: together about 200 bytes for each of the additional files. Nothing else does: the walk holds the names of one directory.
 /// An entry that is kept would take over 1000 bytes here, because of its path.
-const GROWTH_LIMIT_KIB: u64 = 20 << 10;
+const GROWTH_LIMIT_KIB: u64 = 32 << 10;
 
 /// Length of each name above the files, so that an entry that is kept shows.
 const NAME_BYTES: usize = 240;

@@ -88,6 +88,7 @@ pub(crate) fn run(command: &Command, counted: Calls, fault: Option<Fault>) -> St
     let mut stderr = tempfile::tempfile().unwrap();
     // Its own group, so that waiting for it takes no other child of this process.
     waiting.process_group(0).stdin(Stdio::piped()).stdout(File::options().write(true).open("/dev/null").unwrap());
+    #[expect(clippy::zombie_processes, reason = "the tracer below waits for it")]
     let mut child = waiting.stderr(stderr.try_clone().unwrap()).spawn().unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
@@ -99,7 +100,7 @@ pub(crate) fn run(command: &Command, counted: Calls, fault: Option<Fault>) -> St
     }
     child.stdin.take().unwrap().write_all(b"go\n").unwrap();
     let mut tracer = Tracer { pid, counted, fault, inside: BTreeSet::new(), failing: None, calls: Vec::new() };
-    let code = tracer.to_the_end();
+    let code = tracer.follow();
     let mut said = Vec::new();
     stderr.rewind().unwrap();
     stderr.read_to_end(&mut said).unwrap();
@@ -118,7 +119,7 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn to_the_end(&mut self) -> Option<i32> {
+    fn follow(&mut self) -> Option<i32> {
         let group = Pid::from_raw(-self.pid.as_raw());
         loop {
             let (thread, signal) = match waitpid(group, Some(WaitPidFlag::__WALL)).unwrap() {
