@@ -35,6 +35,11 @@ impl Home {
         Self { folder: tempfile::tempdir().unwrap(), keys: Some(keys) }
     }
 
+    /// The same with a home below a given folder.
+    pub(crate) fn below(folder: &Path) -> Self {
+        Self { folder: tempfile::tempdir_in(folder).unwrap(), ..Self::new() }
+    }
+
     /// A user with a password.
     pub(crate) fn with_password() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), keys: None }

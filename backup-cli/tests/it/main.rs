@@ -13,6 +13,8 @@ mod keys;
 mod query;
 mod quickstart;
 mod restore;
+#[cfg(target_os = "linux")]
+mod scale;
 mod secrecy;
 mod terminal;
 mod verbs;
