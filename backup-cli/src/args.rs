@@ -73,6 +73,16 @@ pub(crate) struct GlobalArgs {
     /// Open the repository with its recovery kit.
     #[arg(long, global = true, value_name = "FILE", group = "unlock")]
     pub(crate) recovery_kit: Option<PathBuf>,
+
+    /// Where to keep what would have to be fetched again, instead of the user's cache folder.
+    ///
+    /// Also BACKUP_CACHE_DIR. Everything there can be deleted at any time.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "no_cache")]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Keep nothing on this machine: every command fetches what it needs.
+    #[arg(long, global = true)]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Subcommand)]

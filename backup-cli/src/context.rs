@@ -1,5 +1,6 @@
 //! What every command works with: flags, plug-ins, surroundings, output, clock.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use backup_core::config::{Config, RepositoryConfig};
@@ -53,7 +54,7 @@ impl Place {
     }
 
     /// The folder on this machine that the place is, if it is one.
-    pub(crate) fn folder(&self) -> Option<std::path::PathBuf> {
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
         let location = self.location();
         (!location.contains("://")).then(|| std::path::absolute(location).ok()).flatten()
     }
@@ -132,6 +133,17 @@ impl Context {
         self.open_at(&place).await
     }
 
+    /// Where this machine keeps what it would have to fetch again, unless that is not wanted.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        let named = || self.global.cache_dir.clone().or_else(|| self.environment.cache_folder());
+        (!self.global.no_cache).then(named).flatten()
+    }
+
+    /// Folders that this program itself writes to for the repository at a place: no capture takes them in.
+    pub(crate) fn own_folders(&self, place: &Place) -> impl Iterator<Item = PathBuf> {
+        place.folder().into_iter().chain(self.cache_folder())
+    }
+
     /// Opens the repository at a place, and listens for requests to stop from then on.
     pub(crate) async fn open_at(&self, place: &Place) -> Result<Repository, CliError> {
         Ok(self.open_with(place).await?.0)
@@ -144,7 +156,12 @@ impl Context {
         let id = opened.0.config().id;
         self.output.detail(format!("opened the repository {} with the id {id}", place.shown()));
         self.interrupt.listen(&self.output);
-        Ok(opened)
+        let (repository, unlock) = opened;
+        let repository = match self.cache_folder() {
+            Some(folder) => repository.with_cache(folder),
+            None => repository,
+        };
+        Ok((repository, unlock))
     }
 
     /// The snapshot that a text names.

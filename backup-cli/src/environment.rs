@@ -66,6 +66,21 @@ impl Environment {
         Some(base?.join("backup"))
     }
 
+    /// Where what can be fetched again is kept for the user.
+    pub(crate) fn cache_folder(self) -> Option<PathBuf> {
+        if let Some(named) = self.variable("BACKUP_CACHE_DIR") {
+            return Some(named.into());
+        }
+        let base = if cfg!(windows) {
+            self.folder("LOCALAPPDATA")?.join("backup")
+        } else if cfg!(target_os = "macos") {
+            return Some(self.home()?.join("Library/Caches/backup"));
+        } else {
+            self.folder("XDG_CACHE_HOME").or_else(|| Some(self.home()?.join(".cache")))?.join("backup")
+        };
+        Some(if cfg!(windows) { base.join("cache") } else { base })
+    }
+
     /// The configuration for all users of the machine.
     pub(crate) fn system_config(self) -> Option<PathBuf> {
         if cfg!(windows) {

@@ -144,7 +144,7 @@ fn look_up(c: &mut Criterion) {
             table: PackTable { blocks },
         });
     }
-    let index = builder.finish();
+    let index = builder.finish().expect("memory only");
     let present: Vec<_> = (0..4096).map(|n| id(n * 239)).collect();
     let absent: Vec<_> = (0..4096).map(|n| id(BLOBS + n)).collect();
     let mut group = c.benchmark_group("look up among a million");

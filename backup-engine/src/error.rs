@@ -43,6 +43,14 @@ pub enum RepositoryError {
     /// A block was not the same after it was sealed, opened and decompressed: memory or a processor is failing.
     #[error("a block did not survive its own verification: this machine's memory or processor is failing")]
     FailedVerification,
+    /// The file in which the index is kept on this machine failed; nothing stored is affected.
+    #[error("the local index file `{path}` can't be used: {what}", path = path.display())]
+    LocalIndex {
+        /// The file. It is removed, if it could be; the next run makes it again.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The caller stopped it.
     #[error("cancelled")]
     Cancelled,
@@ -72,7 +80,11 @@ impl RepositoryError {
                     // What a disk says about a sector that it can't read any more.
                     | backup_core::StorageErrorKind::Other
             ),
-            Self::NewerVersion { .. } | Self::FailedVerification | Self::Cancelled | Self::WorkerDied => false,
+            Self::NewerVersion { .. }
+            | Self::LocalIndex { .. }
+            | Self::FailedVerification
+            | Self::Cancelled
+            | Self::WorkerDied => false,
         }
     }
 }

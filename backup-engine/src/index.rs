@@ -1,15 +1,28 @@
 //! Where blobs are: look-up by the first half of an id.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+mod builder;
+mod file;
+mod fresh;
+mod memory;
+mod record;
 
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use crate::error::RepositoryError;
 use crate::format::ObjectKind;
-use crate::format::index::IndexedPack;
 use crate::id::{BlobId, BlobPrefix, PackId};
+use file::FileRecords;
+use memory::MemoryRecords;
+
+pub use builder::BlobIndexBuilder;
+pub(crate) use builder::{IndexPlace, place_in};
+pub(crate) use fresh::KnownBlobs;
 
 /// Where one copy of a blob is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlobLocation {
     /// Which pack, by its number in the index.
     pub pack: u32,
@@ -39,22 +52,22 @@ pub struct PackInfo {
     pub size_bytes: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Record {
-    prefix: BlobPrefix,
-    location: BlobLocation,
-}
-
-/// All blobs of a repository in memory: 32 bytes each, found by interpolation because keyed ids are evenly spread.
+/// All blobs of a repository: in memory, or, where they are many, in a file on this machine.
+///
+/// In memory a blob takes 32 bytes; in the file 30, and then less than half a byte of memory. A file that can't be read any
+/// more makes look-ups find less than there is: who relies on what is not found asks [`failure`](Self::failure) afterwards.
 #[derive(Debug, Default)]
 pub struct BlobIndex {
     packs: Vec<PackInfo>,
     numbers: HashMap<PackId, u32>,
-    records: Vec<Record>,
+    file: Option<FileRecords>,
+    memory: MemoryRecords,
     /// What is known to be damaged. Readers add what they meet, so it changes while the index is shared.
     damaged: RwLock<HashSet<Damage>>,
     /// Whether there is any, so that look-ups needn't take the lock where there is none.
     any_damaged: AtomicBool,
+    /// What reading the file met first.
+    failure: OnceLock<String>,
 }
 
 /// A block, or a whole pack, that can't be relied on.
@@ -66,52 +79,29 @@ pub struct Damage {
     pub offset_bytes: Option<u32>,
 }
 
-/// Collects packs for an index.
-#[derive(Debug, Default)]
-pub struct BlobIndexBuilder {
-    index: BlobIndex,
-}
-
-impl BlobIndexBuilder {
-    /// Adds a pack; one that was added before is ignored.
-    pub fn add(&mut self, pack: &IndexedPack) {
-        let number = u32::try_from(self.index.packs.len()).expect("a repository has less than 2^32 packs");
-        if self.index.numbers.contains_key(&pack.id) {
-            return;
-        }
-        self.index.numbers.insert(pack.id, number);
-        self.index.packs.push(PackInfo { id: pack.id, kind: pack.kind, size_bytes: pack.size_bytes });
-        for block in &pack.table.blocks {
-            for (nth, blob) in block.blobs.iter().enumerate() {
-                let location = BlobLocation {
-                    pack: number,
-                    offset_bytes: block.offset_bytes,
-                    sealed_bytes: block.sealed_bytes,
-                    number: u16::try_from(nth).expect("the decoder limits blobs in a block"),
-                };
-                self.index.records.push(Record { prefix: blob.prefix, location });
-            }
-        }
-    }
-
-    /// The finished index.
-    pub fn finish(mut self) -> BlobIndex {
-        self.index
-            .records
-            .sort_unstable_by_key(|record| (record.prefix, record.location.pack, record.location.offset_bytes));
-        self.index
-    }
-}
-
 impl BlobIndex {
     /// How many blobs it names, copies counted.
     pub fn len(&self) -> usize {
-        self.records.len()
+        let in_file = self.file.as_ref().map_or(0, FileRecords::len);
+        usize::try_from(in_file).unwrap_or(usize::MAX).saturating_add(self.memory.all().len())
     }
 
     /// Whether it names none.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
+    }
+
+    /// Why blobs may not be found that are there: the file of the index on this machine can't be read.
+    ///
+    /// # Errors
+    /// [`RepositoryError::LocalIndex`]; the file is removed by then, and the next run makes it again.
+    pub fn failure(&self) -> Result<(), RepositoryError> {
+        match (self.failure.get(), &self.file) {
+            (Some(what), Some(file)) => {
+                Err(RepositoryError::LocalIndex { path: file.path().to_owned(), what: what.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The packs, by number.
@@ -131,7 +121,11 @@ impl BlobIndex {
 
     /// Every known copy of a blob, sound ones first.
     pub fn locations(&self, id: &BlobId) -> Vec<BlobLocation> {
-        let mut found: Vec<_> = self.copies(id.prefix()).map(|record| record.location).collect();
+        let mut found = Vec::new();
+        self.first_copy(id.prefix(), |location| {
+            found.push(location);
+            None::<()>
+        });
         if found.len() > 1 && self.any_damaged.load(Ordering::Acquire) {
             found.sort_by_cached_key(|location| self.damage_at(location).is_some());
         }
@@ -140,7 +134,7 @@ impl BlobIndex {
 
     /// The first copy of a blob that is not known to be damaged.
     pub fn find(&self, id: &BlobId) -> Option<BlobLocation> {
-        self.copies(id.prefix()).map(|record| record.location).find(|location| self.damage_at(location).is_none())
+        self.first_copy(id.prefix(), |location| self.damage_at(&location).is_none().then_some(location))
     }
 
     /// Whether a copy is there that is not known to be damaged.
@@ -182,37 +176,41 @@ impl BlobIndex {
             .find(|damage| damaged.contains(damage))
     }
 
-    /// All blobs of all blocks, for going over everything: prefix and location in look-up order.
+    /// All blobs of all blocks, for going over everything: prefix and location, those of the file first, each part in order.
     pub fn iter(&self) -> impl Iterator<Item = (BlobPrefix, BlobLocation)> {
-        self.records.iter().map(|record| (record.prefix, record.location))
+        /// Buckets read at once: about 4,000 records.
+        const BUCKETS: usize = 128;
+        let buckets = self.file.as_ref().map_or(0, FileRecords::buckets);
+        let in_file = (0..buckets).step_by(BUCKETS).flat_map(move |from| {
+            let read = self.file.as_ref().map(|file| file.read_buckets(from..(from + BUCKETS).min(buckets)));
+            read.map(|read| self.noting(read).unwrap_or_default()).unwrap_or_default()
+        });
+        in_file.chain(self.memory.all().iter().copied()).map(|record| (record.prefix, record.location))
     }
 
-    fn copies(&self, prefix: BlobPrefix) -> impl Iterator<Item = &Record> {
-        let from = self.lower_bound(prefix);
-        self.records[from..].iter().take_while(move |record| record.prefix == prefix)
+    /// Hands over copies of a blob, in order, until one is taken.
+    fn first_copy<T>(&self, prefix: BlobPrefix, mut take: impl FnMut(BlobLocation) -> Option<T>) -> Option<T> {
+        if let Some(file) = &self.file
+            && let Some(taken) = self.noting(file.find(prefix, |record| take(record.location))).flatten()
+        {
+            return Some(taken);
+        }
+        self.memory.copies(prefix).find_map(|record| take(record.location))
     }
 
-    /// The first record not below a prefix.
-    ///
-    /// Ids are evenly spread, so the record is near where proportion says; doubling steps from there find a small
-    /// interval to search.
-    fn lower_bound(&self, prefix: BlobPrefix) -> usize {
-        let len = self.records.len();
-        let top = u64::from_be_bytes(prefix.0[..8].try_into().expect("8 bytes"));
-        let scaled = (u128::from(top) * len as u128) >> 64;
-        let guess = usize::try_from(scaled).expect("not more than the length");
-        let mut step = 16;
-        let (mut low, mut high) = (guess, guess);
-        while low > 0 && self.records[low - 1].prefix >= prefix {
-            low = low.saturating_sub(step);
-            step *= 2;
+    /// Remembers that the file can't be read, and removes it, so that no later run relies on it.
+    fn noting<T>(&self, read: io::Result<T>) -> Option<T> {
+        match (read, &self.file) {
+            (Ok(read), _) => Some(read),
+            (Err(error), file) => {
+                if self.failure.set(error.to_string()).is_ok()
+                    && let Some(Err(error)) = file.as_ref().map(|file| std::fs::remove_file(file.path()))
+                {
+                    tracing::warn!(%error, "the damaged local index file can't be removed");
+                }
+                None
+            }
         }
-        step = 16;
-        while high < len && self.records[high].prefix < prefix {
-            high = (high + step).min(len);
-            step *= 2;
-        }
-        low + self.records[low..high].partition_point(|record| record.prefix < prefix)
     }
 }
 
@@ -220,6 +218,7 @@ impl BlobIndex {
 mod tests {
     use super::*;
     use crate::crypto::sha256;
+    use crate::format::index::IndexedPack;
     use crate::format::pack::{BlobEntry, BlockEntry, PackTable};
 
     fn id(n: u32) -> BlobId {
@@ -239,7 +238,7 @@ mod tests {
             let mut builder = BlobIndexBuilder::default();
             builder.add(&pack(1, 0..count));
             builder.add(&pack(1, 0..count));
-            let index = builder.finish();
+            let index = builder.finish().unwrap();
             assert_eq!(index.len(), count as usize);
             for n in 0..count {
                 assert_eq!(index.find(&id(n)).map(|location| u32::from(location.number)), Some(n));
@@ -253,7 +252,7 @@ mod tests {
         let mut builder = BlobIndexBuilder::default();
         builder.add(&pack(1, 0..10));
         builder.add(&pack(2, 5..15));
-        let index = builder.finish();
+        let index = builder.finish().unwrap();
         index.mark_damaged(&PackId::from_bytes([1; 32]), None);
         assert!(!index.contains(&id(3)));
         assert_eq!(index.find(&id(7)).unwrap().pack, 1);

@@ -137,7 +137,12 @@ impl Repository {
         let cancel = CancelToken::new();
         let on_drop = crate::background::CancelOnDrop::new(&cancel);
         let asked = Asked { reader, cancel, index_is_damaged };
-        let answer = tokio::task::spawn_blocking(move || question(&asked)).await;
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = question(&asked);
+            asked.reader.index().failure()?;
+            answer
+        })
+        .await;
         on_drop.disarm();
         answer.map_err(|_| RepositoryError::WorkerDied)?
     }

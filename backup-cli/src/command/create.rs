@@ -56,7 +56,7 @@ struct Problem<'a> {
 pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
     let place = context.place()?;
     let mut options = args.options(context)?;
-    options.left_out.extend(place.folder());
+    options.left_out.extend(context.own_folders(&place));
     let sources = sources(context, args)?;
     let repository = context.open_at(&place).await?;
     let mut exit = Exit::Done;

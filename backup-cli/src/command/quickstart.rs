@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, args: QuickstartArgs) -> Result<Exit,
     refuse_nonsense(&place, &options.paths)?;
     let source = Arc::from(plugins::paths_source(options).map_err(|error| source_failed(&error))?);
     let mut own = create_options(context)?;
-    own.left_out.extend(place.folder());
+    own.left_out.extend(context.own_folders(&place));
     let ready = prepare(context, &place, args.kit).await?;
     let report = capture(context, &ready.repository, source, own).await?;
     let captured = show(context, "created", &report)?;

@@ -7,6 +7,8 @@ mod bad_input;
 mod configured;
 mod help;
 mod home;
+#[cfg(feature = "local")]
+mod index_scale;
 mod interrupt;
 mod json;
 mod keys;

@@ -1,7 +1,6 @@
 //! What is stored and what the index says about it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use backup_core::StorageErrorKind;
 use futures::StreamExt;
@@ -13,9 +12,9 @@ use crate::crypto::sha256;
 use crate::error::RepositoryError;
 use crate::format::ObjectKind;
 use crate::id::PackId;
-use crate::index::{BlobIndex, BlobIndexBuilder, Damage};
+use crate::index::{BlobIndex, Damage};
 use crate::layout;
-use crate::repository::Repository;
+use crate::repository::{ReadObjects, Repository};
 use crate::verification::Scope;
 
 /// Packs asked for by name at once, where a listing lacks them.
@@ -38,9 +37,32 @@ pub(super) struct Inventory {
 impl Inventory {
     /// Reads the index and lists the packs, in this order: what is in the index was stored before.
     pub(super) async fn load(repository: &Repository, findings: &mut Findings) -> Result<Self, RepositoryError> {
-        let segments = repository.load_segments().await?;
+        let listed = repository.store().list_records(ObjectKind::Index).await?;
+        let ids: Vec<_> = listed.iter().map(|(id, _)| *id).collect();
+        let mut builder = repository.fresh_index_builder(&listed);
+        let mut objects = ReadObjects::default();
+        // For each pack, what each index object says about it.
+        let mut tables: BTreeMap<PackId, Vec<(u32, [u8; 32])>> = BTreeMap::new();
+        let mut encoded = Vec::new();
+        let (taking, adding) = (&mut objects, &mut builder);
+        repository
+            .each_segment(&ids, |id, read| {
+                let Some((number, segment)) = taking.take(adding, id, read)? else { return Ok(()) };
+                for pack in &segment.packs {
+                    encoded.clear();
+                    pack.table.encode(&mut encoded);
+                    let digest = sha256(&encoded);
+                    let said = tables.entry(pack.id).or_default();
+                    if !said.contains(&(number, digest)) {
+                        said.push((number, digest));
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        let replaced = objects.settle();
         let mut damaged_objects = 0;
-        for (id, error) in &segments.damaged {
+        for (id, error) in &objects.damaged {
             if !is_gone(error) {
                 damaged_objects += 1;
                 findings.object(
@@ -50,27 +72,20 @@ impl Inventory {
                 );
             }
         }
-        let mut builder = BlobIndexBuilder::default();
-        let mut digests: BTreeMap<PackId, [u8; 32]> = BTreeMap::new();
-        let mut encoded = Vec::new();
-        for pack in segments.live().flat_map(|segment| &segment.packs) {
-            encoded.clear();
-            pack.table.encode(&mut encoded);
-            let digest = sha256(&encoded);
-            match digests.entry(pack.id) {
-                Entry::Vacant(entry) => {
-                    entry.insert(digest);
-                }
-                Entry::Occupied(entry) if *entry.get() == digest => {}
-                Entry::Occupied(_) => findings.object(
+        let mut digests = BTreeMap::new();
+        for (pack, said) in tables {
+            let mut live = said.iter().filter(|(number, _)| !replaced.contains(number)).map(|(_, digest)| digest);
+            let Some(first) = live.next() else { continue };
+            if live.any(|digest| digest != first) {
+                findings.object(
                     Severity::Damage,
-                    layout::pack(&pack.id).as_str(),
+                    layout::pack(&pack).as_str(),
                     "two index objects say different things about it; rebuild the index",
-                ),
+                );
             }
-            builder.add(pack);
+            digests.insert(pack, *first);
         }
-        let index = builder.finish();
+        let index = repository.finish_index(move || builder.finish_without(&replaced)).await?;
         let table_digests = index.packs().iter().map(|pack| digests[&pack.id]).collect();
         let listed = repository.store().list(&layout::packs()).await?;
         let stored =

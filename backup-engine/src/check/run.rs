@@ -76,6 +76,7 @@ pub(super) fn run(
     }
     let entries = trees.entries;
 
+    index.failure()?;
     let damaged = damaged_names(&index, &carried);
     let (findings, counts) = findings.finish(&index, &missing);
     for finding in findings.iter().filter(|finding| finding.severity != Severity::Notice) {

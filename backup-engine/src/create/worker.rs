@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::queue::{Batch, ChunkTask, Item, Queue, Work};
 use super::run::Counters;
-use super::sink::{BLOCK_TARGET_BYTES, KnownBlobs};
+use super::sink::BLOCK_TARGET_BYTES;
 use crate::chunker::Chunker;
 use crate::crypto::BlobHasher;
 use crate::error::RepositoryError;
 use crate::format::BlobType;
 use crate::format::pack::MAX_BLOCK_BLOBS;
 use crate::format::tree::{ChunkList, ChunkRef, Content, TreeEntry};
+use crate::index::KnownBlobs;
 use crate::pack::writer::{BlockBuffer, BlockSealer, PackWriter};
 
 /// How often a file that changes while it is read is read before it is taken as it comes.

@@ -57,7 +57,11 @@ impl BlobReader {
     /// `MissingBlob`, `UnreadableBlob`, or what the storage says.
     pub fn read(&self, blob_type: BlobType, id: &BlobId) -> Result<Vec<u8>, RepositoryError> {
         let mut failure = RepositoryError::MissingBlob(*id);
-        for location in self.index.locations(id) {
+        let locations = self.index.locations(id);
+        if locations.is_empty() {
+            self.index.failure()?;
+        }
+        for location in locations {
             match self.read_at(blob_type, id, location) {
                 Ok(blob) => return Ok(blob),
                 Err(error) if error.is_damage() => {

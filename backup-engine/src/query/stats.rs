@@ -2,21 +2,17 @@
 
 use std::collections::HashSet;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::usage::{BlobTable, Usage, usage};
 use super::{QueryError, UnreadParts};
 use crate::error::RepositoryError;
 use crate::format::ObjectKind;
-use crate::format::index::IndexSegment;
-use crate::id::{ObjectId, SnapshotId};
+use crate::id::{ObjectId, PackId, SnapshotId};
 use crate::layout;
 use crate::repository::Repository;
 use crate::snapshots::Snapshot;
-
-/// Index objects fetched at once: enough to hide latency, few enough to hold in memory.
-const FETCHES: usize = 8;
 
 /// Sizes of a repository.
 ///
@@ -140,37 +136,43 @@ impl Repository {
     /// Every blob that the index names, with its lengths, and their sums.
     async fn blob_table(&self, stats: &mut Stats) -> Result<BlobTable, QueryError> {
         let listed = self.store().list_records(ObjectKind::Index).await?;
-        let fetches = futures::stream::iter(listed.into_iter().map(|(id, _)| async move {
-            let payload = self.store().get_record(ObjectKind::Index, &id).await?;
-            let segment = IndexSegment::decode(&payload)
-                .map_err(|error| RepositoryError::format(&layout::record(ObjectKind::Index, &id), error))?;
-            Ok::<_, RepositoryError>((id, segment))
-        }));
-        let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
-        let mut segments = Vec::new();
-        let mut superseded: HashSet<ObjectId> = HashSet::new();
-        while let Some(fetched) = fetches.next().await {
-            match fetched {
-                Ok((id, segment)) => {
-                    superseded.extend(&segment.supersedes);
-                    segments.push((id, segment));
-                }
-                Err(error) if error.is_damage() => stats.damaged_index_objects += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let mut seen = HashSet::new();
+        let ids: Vec<ObjectId> = listed.into_iter().map(|(id, _)| id).collect();
         let mut table = BlobTable::default();
-        for (id, segment) in segments {
-            if superseded.contains(&id) {
-                continue;
+        let mut superseded: HashSet<ObjectId> = HashSet::new();
+        let mut damaged = Vec::new();
+        // For each pack, the first index object in force that names it; which are in force is known at the end.
+        let mut packs: Vec<(u32, PackId, u64)> = Vec::new();
+        let mut numbers = 0u32..;
+        self.each_segment(&ids, |id, read| {
+            let number = numbers.next().expect("less than 2^32 index objects");
+            match read {
+                Ok(segment) => {
+                    superseded.extend(&segment.supersedes);
+                    for pack in &segment.packs {
+                        table.add(pack, u32::try_from(packs.len()).expect("less than 2^32 packs"));
+                        packs.push((number, pack.id, pack.size_bytes));
+                    }
+                }
+                Err(error) if error.is_damage() => damaged.push(id),
+                Err(error) => return Err(error),
             }
-            for pack in segment.packs.iter().filter(|pack| seen.insert(pack.id)) {
-                stats.packs += 1;
-                stats.pack_bytes += pack.size_bytes;
-                table.add(pack);
-            }
+            Ok(())
+        })
+        .await?;
+        stats.damaged_index_objects = damaged.len() as u64;
+        let mut seen = HashSet::new();
+        let counts: Vec<bool> = packs
+            .iter()
+            .map(|(object, pack, _)| {
+                let object = ids.get(usize::try_from(*object).unwrap_or(usize::MAX));
+                object.is_some_and(|object| !superseded.contains(object)) && seen.insert(*pack)
+            })
+            .collect();
+        for (_, (_, _, size_bytes)) in counts.iter().zip(&packs).filter(|(counts, _)| **counts) {
+            stats.packs += 1;
+            stats.pack_bytes += size_bytes;
         }
+        table.keep(&counts);
         let sums = table.finish();
         stats.blobs = sums.blobs;
         (stats.unique_bytes, stats.tree_bytes, stats.copied_bytes) =

@@ -53,7 +53,8 @@ pub(super) struct Usage {
 }
 
 impl BlobTable {
-    pub(super) fn add(&mut self, pack: &IndexedPack) {
+    /// Adds the blobs of a pack, which is known by a number until [`keep`](Self::keep).
+    pub(super) fn add(&mut self, pack: &IndexedPack, number: u32) {
         // A stretch that a rebuilt table can't describe holds no blob that anybody could need.
         for block in pack.table.blocks.iter().filter(|block| block.blobs != [LOST_BLOCK]) {
             let raw_bytes: u64 = block.blobs.iter().map(|blob| u64::from(blob.len_bytes)).sum();
@@ -63,11 +64,20 @@ impl BlobTable {
                     prefix: blob.prefix,
                     len_bytes: blob.len_bytes,
                     stored_bytes: u32::try_from(share).unwrap_or(u32::MAX),
-                    owner: NOBODY,
+                    owner: number,
                     is_tree: pack.kind == ObjectKind::TreePack,
                 }
             }));
         }
+    }
+
+    /// Leaves the blobs of packs that count, by number, and forgets the numbers.
+    pub(super) fn keep(&mut self, counts: &[bool]) {
+        self.rows.retain_mut(|row| {
+            let number = usize::try_from(row.owner).unwrap_or(usize::MAX);
+            row.owner = NOBODY;
+            counts.get(number).copied().unwrap_or(false)
+        });
     }
 
     /// Sorts the table and leaves one row for each blob.

@@ -185,6 +185,7 @@ pub(super) fn run(
     if let Some(error) = outcome.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(error.into());
     }
+    reader.index().failure()?;
     if !options.dry_run {
         target.finish()?;
     }

@@ -6,6 +6,7 @@ mod contradictions;
 mod crash;
 mod damage;
 mod deep_tree;
+mod index_file;
 mod query;
 mod rebuild;
 mod support;
