@@ -17,6 +17,7 @@ use crate::exit_code::Exit;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::output::progress::Progress;
+use crate::secrets::SystemSecretResolver;
 use crate::unlock;
 
 /// What every command works with.
@@ -27,7 +28,6 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     pub(crate) output: Output,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) secrets: Arc<dyn SecretResolver>,
     pub(crate) interrupt: Interrupt,
     pub(crate) config: OnceLock<Config>,
 }
@@ -70,6 +70,12 @@ impl Place {
 }
 
 impl Context {
+    /// What turns references into secrets, as the configuration allows.
+    pub(crate) fn secrets(&self) -> Result<Arc<dyn SecretResolver>, CliError> {
+        let allow_inline = self.config()?.defaults.allow_inline_secrets;
+        Ok(Arc::new(SystemSecretResolver::new().allowing_inline(allow_inline)))
+    }
+
     /// The configuration, read when it is first needed.
     pub(crate) fn config(&self) -> Result<&Config, CliError> {
         if self.config.get().is_none() {
@@ -117,7 +123,7 @@ impl Context {
 
     /// Connects to a place.
     pub(crate) async fn connect(&self, place: &Place) -> Result<Arc<dyn StorageBackend>, CliError> {
-        let context = ConnectContext::new(Arc::clone(&self.secrets), Arc::clone(&self.clock));
+        let context = ConnectContext::new(self.secrets()?, Arc::clone(&self.clock));
         place.config.backend.connect(&context).await.map_err(|error| {
             let failed = CliError::from_error(format!("cannot open the repository {}", place.shown()), &error);
             match is_no_directory(&error) {

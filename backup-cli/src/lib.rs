@@ -99,7 +99,6 @@ impl Cli {
                 environment,
                 output: output.clone(),
                 clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
-                secrets: Arc::new(SystemSecretResolver::new()),
                 interrupt: Interrupt::new(),
                 config: OnceLock::new(),
             };

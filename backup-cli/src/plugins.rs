@@ -84,3 +84,19 @@ pub(crate) fn paths_target() -> Result<Box<dyn Snapshotter>, SourceError> {
 pub(crate) fn paths_target() -> Result<Box<dyn Snapshotter>, SourceError> {
     paths_source(PathsOptions::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use backup_core::Registry;
+
+    /// What `backup backends` shows can be copied into a configuration.
+    #[test]
+    fn every_plug_in_that_is_linked_has_an_example_that_works() {
+        let registry = Registry::linked().unwrap();
+        registry.check_examples().unwrap();
+        #[cfg(feature = "local")]
+        assert!(registry.descriptor(backup_core::registry::Family::Backend, "local").is_some());
+        #[cfg(feature = "files")]
+        assert!(registry.descriptor(backup_core::registry::Family::Source, "files").is_some());
+    }
+}

@@ -17,16 +17,24 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// Resolves references to secrets on this machine.
 ///
 /// A file must be readable by its owner alone. A program gets the terminal to ask on, and has five minutes. Secrets
-/// written into the configuration itself are refused.
+/// written into the configuration itself are refused, unless [allowed](Self::allowing_inline).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemSecretResolver {
     environment: Environment,
+    allow_inline: bool,
 }
 
 impl SystemSecretResolver {
     /// The resolver.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, giving secrets that stand in the configuration itself, or not.
+    #[must_use]
+    pub fn allowing_inline(mut self, allow: bool) -> Self {
+        self.allow_inline = allow;
+        self
     }
 }
 
@@ -47,6 +55,7 @@ impl SecretResolver for SystemSecretResolver {
             SecretRef::Keyring { service, user } => {
                 from_keyring(service, user).map_err(|(kind, detail)| explained(failed(kind), detail))?
             }
+            SecretRef::Inline(secret) if self.allow_inline => secret.clone(),
             SecretRef::Inline(_) => return Err(failed(SecretErrorKind::InlineRefused)),
             _ => return Err(failed(SecretErrorKind::Unsupported)),
         };
@@ -142,6 +151,10 @@ mod tests {
         assert_eq!(kind("env:BACKUP_TEST_NO_SUCH_VARIABLE"), SecretErrorKind::NotFound);
         assert_eq!(kind("file:/no/such/file"), SecretErrorKind::NotFound);
         assert_eq!(kind("inline:abc"), SecretErrorKind::InlineRefused);
+        let allowing = SystemSecretResolver::new().allowing_inline(true);
+        let resolve = |text: &str| allowing.resolve(&SecretRef::parse(text).unwrap()).map_err(|error| error.kind);
+        assert_eq!(resolve("inline:abc").unwrap().expose(), b"abc");
+        assert_eq!(resolve("inline:").unwrap_err(), SecretErrorKind::Empty);
         assert_eq!(kind("cmd:/no/such/program"), SecretErrorKind::CommandFailed);
     }
 

@@ -10,12 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backup_core::{ByteRange, Secret, SecretError, SecretRef, StorageBackend};
+use backup_core::{Secret, SecretError, SecretRef, StorageBackend};
 use backup_engine::crypto::kdf::PasswordCost;
-use backup_engine::format::config::UncheckedConfig;
 use backup_engine::id::RepositoryId;
-use backup_engine::layout;
-use backup_engine::repository::{NewKey, OpenError, Repository, Unlock};
+use backup_engine::repository::{NewKey, OpenError, Repository, Unlock, read_config};
 use zeroize::Zeroizing;
 
 use crate::args::key::NewSecretArgs;
@@ -77,19 +75,7 @@ pub(crate) async fn open(
 /// What the repository at a place calls itself.
 async fn identify(place: &Place, backend: &dyn StorageBackend) -> Result<RepositoryId, CliError> {
     let failed = |error: OpenError| open_failed(place, &error, false);
-    let object = backend.get(&layout::config(), ByteRange::Full).await.map_err(|error| {
-        failed(match error.kind() {
-            backup_core::StorageErrorKind::NotFound => OpenError::NotFound,
-            _ => error.into(),
-        })
-    })?;
-    let config = UncheckedConfig::decode(&object).map_err(|error| {
-        failed(match error {
-            backup_engine::format::FormatError::NewerVersion { found } => OpenError::NewerVersion(found),
-            error => OpenError::NotARepository(error),
-        })
-    })?;
-    Ok(config.repository())
+    Ok(read_config(backend).await.map_err(failed)?.repository())
 }
 
 fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
@@ -99,6 +85,10 @@ fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
             Some(name) => format!("did you mean the configured `{name}`?"),
             None => format!("make one with `backup -r {} init`", quoted(&place.named)),
         }),
+        OpenError::TornConfig(_) => failed.hint(format!(
+            "`backup -r {} init` finishes what was begun; if it finds data already, bring `config` back from a copy",
+            quoted(&place.named)
+        )),
         OpenError::NotARepository(_) => failed.hint("name the folder of a repository, or another one to `init`"),
         OpenError::NewerVersion(_) => failed.hint("use a newer version of this program; nothing was changed"),
         OpenError::WrongKey { .. } if asked => failed.hint("try again, or use `--recovery-kit FILE`"),
@@ -153,7 +143,7 @@ pub(crate) fn given(context: &Context, place: &Place) -> Result<Option<Means>, C
 }
 
 fn password(context: &Context, reference: &SecretRef) -> Result<Means, CliError> {
-    let secret = context.secrets.resolve(reference).map_err(|error| no_secret("the password", &error))?;
+    let secret = context.secrets()?.resolve(reference).map_err(|error| no_secret("the password", &error))?;
     text(&secret).map(Means::Password)
 }
 

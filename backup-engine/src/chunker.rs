@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 pub struct ChunkerParameters {
     /// The algorithm's name.
     pub name: String,
-    /// No chunk but the last of a stream is smaller.
+    /// No chunk but the last of a stream is smaller; 0 where another algorithm has no such bound.
+    #[serde(default)]
     pub min: u32,
     /// Cuts become likelier from here on; a power of two.
+    #[serde(default)]
     pub avg: u32,
     /// No chunk is larger.
+    #[serde(default)]
     pub max: u32,
 }
 

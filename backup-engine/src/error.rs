@@ -40,6 +40,11 @@ pub enum RepositoryError {
         /// What is wrong there.
         source: Box<RepositoryError>,
     },
+    /// Files would have to be cut by an algorithm, or to sizes, that this program doesn't know.
+    #[error(
+        "this program can read the repository but not add to it: it does not know the chunker `{0}` with these sizes"
+    )]
+    UnknownChunker(String),
     /// A block was not the same after it was sealed, opened and decompressed: memory or a processor is failing.
     #[error("a block did not survive its own verification: this machine's memory or processor is failing")]
     FailedVerification,
@@ -82,6 +87,7 @@ impl RepositoryError {
             ),
             Self::NewerVersion { .. }
             | Self::LocalIndex { .. }
+            | Self::UnknownChunker(_)
             | Self::FailedVerification
             | Self::Cancelled
             | Self::WorkerDied => false,

@@ -23,7 +23,7 @@ pub use init::{InitError, InitOptions};
 pub use keys::{KeyError, KeySlotInfo, NewKey};
 pub use load::LoadedIndex;
 pub(crate) use load::{ReadObjects, Segments};
-pub use open::{OpenError, Unlock};
+pub use open::{OpenError, Unlock, read_config};
 
 /// An open repository: a store, the keys and what `config` says. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -60,8 +60,12 @@ impl Repository {
     }
 
     /// Cuts content as this repository does.
-    pub fn chunker(&self) -> Chunker {
-        Chunker::new(&self.config.chunker, self.store.keyring().gear_table()).expect("opening checked the parameters")
+    ///
+    /// # Errors
+    /// `UnknownChunker` when this program can't; reading needs no chunker.
+    pub fn chunker(&self) -> Result<Chunker, RepositoryError> {
+        Chunker::new(&self.config.chunker, self.store.keyring().gear_table())
+            .ok_or_else(|| RepositoryError::UnknownChunker(self.config.chunker.name.clone()))
     }
 
     /// Lets this repository keep, in a folder on this machine, what it would have to fetch or sort again.

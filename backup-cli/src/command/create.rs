@@ -81,7 +81,7 @@ fn sources(context: &Context, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotte
         let source = config
             .source(name)
             .map_err(|problem| configuration::refused(&format!("the source `{name}` can't be used"), problem))?;
-        let source = source.open(&OpenContext::new(Some(name.clone()), Arc::clone(&context.secrets)));
+        let source = source.open(&OpenContext::new(Some(name.clone()), context.secrets()?));
         source.map(Arc::from).map_err(|error| source_failed(&error))
     };
     args.sources.iter().map(open).collect()

@@ -100,7 +100,7 @@ fn snapshotter(context: &Context, snapshot: &Snapshot) -> Result<Box<dyn Snapsho
     };
     let name = source.name.as_deref().ok_or_else(|| unknown("(without a name)"))?;
     let config = context.config()?.source(name).map_err(|_| unknown(name))?;
-    let open = OpenContext::new(Some(name.to_owned()), Arc::clone(&context.secrets));
+    let open = OpenContext::new(Some(name.to_owned()), context.secrets()?);
     config.open(&open).map_err(|error| source_failed(&error))
 }
 

@@ -34,14 +34,18 @@ fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
         return match error {
             OpenError::NotFound | OpenError::NotARepository(_) => Some(Exit::NoRepository),
             OpenError::WrongKey { .. } => Some(Exit::WrongKey),
-            OpenError::KeysLost(_) => Some(Exit::Corrupt),
+            OpenError::KeysLost(_) | OpenError::TornConfig(_) => Some(Exit::Corrupt),
             OpenError::NewerVersion(_) => Some(Exit::Failed),
             OpenError::Repository(error) => repository(error),
             _ => None,
         };
     }
-    if let Some(InitError::Repository(error)) = error.downcast_ref::<InitError>() {
-        return repository(error);
+    if let Some(error) = error.downcast_ref::<InitError>() {
+        return match error {
+            InitError::Repository(error) => repository(error),
+            InitError::DamagedRepository(_) => Some(Exit::Corrupt),
+            _ => None,
+        };
     }
     if let Some(error) = error.downcast_ref::<CreateError>() {
         return match error {

@@ -120,3 +120,36 @@ fn default_conflict_resolver_of_the_configuration_holds() {
     home.done(&["-c", "conflict.toml", "restore", "latest", "--target", "out"]);
     assert_eq!(fs::read(home.restored("out", "src/a.txt")).unwrap(), b"alpha\n");
 }
+
+#[test]
+fn password_in_the_configuration_itself_opens_only_where_that_is_allowed() {
+    let home = Home::with_password_and_snapshot();
+    let inline = CONFIG.replace("file:${HOME}/pw", &format!("inline:{}", crate::home::PASSWORD));
+    home.write(".config/backup/config.toml", &inline);
+    let refused = ran(&mut home.bare(&["snapshots"]));
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("allow_inline_secrets"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains(crate::home::PASSWORD), "{}", refused.stderr);
+    home.write(".config/backup/config.toml", inline.replace("[defaults]", "[defaults]\nallow_inline_secrets = true"));
+    let opened = ran(&mut home.bare(&["snapshots"]));
+    assert_eq!(opened.code, 0, "{}", opened.stderr);
+}
+
+#[test]
+fn half_made_repository_is_named_and_finished_by_init() {
+    let home = Home::with_password();
+    home.done(&["init"]);
+    let config = fs::read(home.join("r/config")).unwrap();
+    fs::remove_file(home.join("r/config")).unwrap();
+    fs::write(home.join("r/config"), &config[..config.len() / 2]).unwrap();
+    let refused = home.run(&["snapshots"]);
+    assert_eq!(refused.code, 16);
+    assert!(refused.stderr.contains("`config` is cut off") && refused.stderr.contains(" init`"), "{}", refused.stderr);
+    home.done(&["init"]);
+    home.write("src/a", "alpha");
+    home.done(&["create", "src"]);
+    fs::write(home.join("r/config"), &config[..config.len() / 2]).unwrap();
+    let refused = home.run(&["init"]);
+    assert_eq!(refused.code, 16);
+    assert!(refused.stderr.contains("from a copy"), "{}", refused.stderr);
+}

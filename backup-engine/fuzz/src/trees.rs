@@ -48,11 +48,13 @@ fn entries(data: &[u8]) -> Option<Vec<TreeEntry>> {
 /// The input is an inner node or a chunk list.
 pub(crate) fn node(data: &[u8]) {
     let limit = NODE_FACTOR * data.len() + backup_engine::format::tree::MAX_NODE_BYTES + PATHS;
-    if let Ok(list) = bounded(limit, || ChunkList::decode(data)) {
+    let list = bounded(limit, || ChunkList::decode(data)).ok();
+    if let Some(list) = &list {
         assert!(list.encode() == data, "a chunk list has one encoding");
     }
     let level = data.first().copied().unwrap_or_default();
     if let Ok(node) = bounded(limit, || InnerNode::decode(data, level)) {
+        assert!(list.is_none(), "a blob is a node or a list, never both");
         assert!((1..=MAX_TREE_LEVEL).contains(&node.level) && !node.children.is_empty());
         assert!(InnerNode::decode(&node.encode(), level).as_ref() == Ok(&node), "a node changed on its way");
     }

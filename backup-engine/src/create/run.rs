@@ -15,6 +15,7 @@ use super::sink::TreeSink;
 use super::walk::walk;
 use super::worker::{Done, Shared, work};
 use super::{CreateError, CreateOptions, CreateReport, MAX_LISTED_PROBLEMS};
+use crate::chunker::Chunker;
 use crate::error::RepositoryError;
 use crate::format::ObjectKind;
 use crate::format::record::{SnapshotRecord, SnapshotStatistics, SourceRecord, TreeRoot};
@@ -117,6 +118,7 @@ pub(super) fn run(
     let clock = &**repository.clock();
     let began = clock.monotonic();
     let time = clock.now();
+    let chunker = repository.chunker()?;
     let record: SourceRecord = source.describe().into();
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
     let interrupted = find_interrupted(repository, handle, &options.host, &record)?;
@@ -131,7 +133,8 @@ pub(super) fn run(
     if options.force_read {
         roots.clear();
     }
-    let capture = Capture { repository, handle, options, monitor, cancel, base: &base, roots: &roots };
+    let capture =
+        Capture { repository, handle, options, monitor, cancel, chunker: &chunker, base: &base, roots: &roots };
     let counters = Counters::default();
     let captured = capture.run(&*view, &mut session, &counters)?;
     if captured.cut_short {
@@ -245,6 +248,7 @@ struct Capture<'a> {
     options: &'a CreateOptions,
     monitor: &'a dyn Monitor,
     cancel: &'a CancelToken,
+    chunker: &'a Chunker,
     base: &'a Base,
     roots: &'a [TreeRoot],
 }
@@ -278,7 +282,6 @@ impl Capture<'_> {
         let data = PackWriter::new(ObjectKind::DataPack, Arc::clone(&keyring), pack_bytes, Arc::clone(&uploader));
         let trees = PackWriter::new(ObjectKind::TreePack, keyring, pack_bytes, Arc::clone(&uploader));
         let known = KnownBlobs::new(index, self.repository.cache_folder());
-        let chunker = self.repository.chunker();
         let queue = Queue::default();
         let workers = self.options.workers.max(1);
         let shared = Shared {
@@ -287,7 +290,7 @@ impl Capture<'_> {
             known: &known,
             writer: &data,
             hasher: hasher.clone(),
-            chunker: &chunker,
+            chunker: self.chunker,
             counters,
             cancel: self.cancel,
             level: self.options.compression_level,

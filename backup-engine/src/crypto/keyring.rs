@@ -10,7 +10,7 @@ use crate::format::BlobType;
 use crate::id::{BlobId, RepositoryId};
 
 /// Everything derived from the root key, and the epochs it unwraps (format §4).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Keyring {
     repository: RepositoryId,
     root: SecretKey,

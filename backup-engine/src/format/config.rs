@@ -93,6 +93,17 @@ impl UncheckedConfig {
         Ok(Self { config, line: line.to_vec(), mac })
     }
 
+    /// Whether bytes that don't decode are a `config` that was cut off while it was stored, on a store whose put is not atomic.
+    pub fn is_torn(object: &[u8]) -> bool {
+        /// How every `config` of version 1 begins (format §3).
+        const BEGINNING: &[u8] = br#"{"format":"backup-repository","version":1,"#;
+        let len = object.len().min(BEGINNING.len());
+        let lines = object.iter().filter(|&&byte| byte == b'\n').count();
+        // Some file systems leave zeros where a crash kept the length of a file and not its bytes.
+        let is_empty = object.iter().all(|&byte| byte == 0);
+        object.len() <= MAX_CONFIG_BYTES && (is_empty || (object[..len] == BEGINNING[..len] && lines < 2))
+    }
+
     /// The repository's id, to find its key slots by; not yet authentic.
     pub fn repository(&self) -> RepositoryId {
         self.config.id
@@ -103,9 +114,7 @@ impl UncheckedConfig {
         if !kdf::equal(&keyring.config_mac(&self.line), &self.mac) {
             return Err(FormatError::Authentication("config"));
         }
-        if !self.config.chunker.is_supported() {
-            return Err(malformed("config", "unknown chunker or sizes"));
-        }
+        // An unknown chunker is no error here: nobody needs it to read.
         Ok(self.config)
     }
 }
@@ -127,6 +136,24 @@ mod tests {
             damaged[at] ^= 1;
             let checked = UncheckedConfig::decode(&damaged).and_then(|config| config.check(&keyring));
             assert!(checked.is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn every_beginning_is_torn_and_nothing_else_is() {
+        let id = RepositoryId::from_bytes([1; 32]);
+        let keyring = Keyring::new(id, SecretKey::from_bytes(&[2; 32]));
+        let object = RepositoryConfig::new(id, "now".into(), ChunkerParameters::default()).encode(&keyring);
+        for len in 0..object.len() {
+            assert!(UncheckedConfig::is_torn(&object[..len]), "first {len} bytes");
+            assert!(UncheckedConfig::decode(&object[..len]).is_err());
+        }
+        assert!(UncheckedConfig::is_torn(&[0; 300]));
+        let with_zeros = [&object[..100], &[0; 200]].concat();
+        assert!(UncheckedConfig::is_torn(&with_zeros));
+        let newer = br#"{"format":"backup-repository","version":2,"#;
+        for other in [&object[..], b"[core]\n\tbare = false\n", b"{}", b"x", newer, &[0; MAX_CONFIG_BYTES + 1]] {
+            assert!(!UncheckedConfig::is_torn(other), "{}", other.escape_ascii());
         }
     }
 

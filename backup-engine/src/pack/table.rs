@@ -94,7 +94,11 @@ pub async fn fetch_table(store: &ObjectStore, id: &PackId, size_bytes: u64) -> R
 
 /// The id of a blob of a pack of a kind, from its content alone.
 ///
-/// In tree packs, what decodes as a chunk list is one; everything else is a node.
+/// In tree packs, what decodes as a chunk list is one; everything else is a node. That is certain, because no node decodes as a
+/// chunk list: a leaf begins with 0, which no list does; and an inner node's bytes, read as a list of as many chunks, run out too
+/// late. The first chunk's length is the first child's number of entries. No later length can reach beyond the number of entries of
+/// the child with the same place: it begins before that number ends, and that number's last byte ends every number. So bytes are left over
+/// after the last chunk, at least those of the last child's path.
 pub fn id_in_pack(hasher: &BlobHasher, kind: ObjectKind, blob: &[u8]) -> BlobId {
     let blob_type = match kind {
         ObjectKind::TreePack if ChunkList::decode(blob).is_ok() => BlobType::List,

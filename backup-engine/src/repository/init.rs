@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use backup_core::{Clock, PutOptions, StorageBackend, StorageErrorKind};
+use backup_core::{ByteRange, Clock, PutMode, PutOptions, StorageBackend, StorageErrorKind};
+use bytes::Bytes;
 
 use super::Repository;
 use super::keys::{NewKey, put_slot};
 use crate::chunker::ChunkerParameters;
 use crate::crypto::{Keyring, SecretKey, random, sha256};
 use crate::error::RepositoryError;
-use crate::format::config::RepositoryConfig;
+use crate::format::FormatError;
+use crate::format::config::{RepositoryConfig, UncheckedConfig};
 use crate::format::slot::{SlotNote, seal_epoch};
 use crate::id::{ObjectId, RepositoryId};
 use crate::layout;
@@ -35,6 +37,9 @@ pub enum InitError {
     /// The place holds something else; nothing was changed.
     #[error("the place is not empty: it holds `{0}`")]
     NotEmpty(String),
+    /// The `config` that is there is cut off, and there is more than an interrupted attempt leaves; nothing was changed.
+    #[error("`config` is cut off, and the place holds `{0}`: this is a damaged repository")]
+    DamagedRepository(String),
     /// The repository could not be written.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -50,22 +55,26 @@ impl Repository {
     /// Makes a repository in an empty place and opens it.
     ///
     /// Of several at once in the same place, one succeeds where the store's create-only put is atomic. `config` is written last:
-    /// what a crash leaves before is no repository and does not hinder the next attempt.
+    /// what a crash leaves before is no repository and does not hinder the next attempt. On a store whose put is not atomic a crash may
+    /// leave a part of `config`; the next attempt replaces it where nothing else is stored. There, two attempts at once are not safe.
     ///
     /// # Errors
-    /// [`InitError::AlreadyExists`], [`InitError::NotEmpty`], or what the storage says.
+    /// [`InitError::AlreadyExists`], [`InitError::NotEmpty`], [`InitError::DamagedRepository`], or what the storage says;
+    /// `UnknownChunker` for a way of cutting that this program can't do.
     pub async fn init(
         backend: Arc<dyn StorageBackend>,
         key: &NewKey,
         options: &InitOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InitError> {
-        match backend.stat(&layout::config()).await {
-            Ok(_) => return Err(InitError::AlreadyExists),
-            Err(error) if error.kind() == StorageErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        if !options.chunker.is_supported() {
+            return Err(RepositoryError::UnknownChunker(options.chunker.name.clone()).into());
         }
-        refuse_foreign_objects(&*backend).await?;
+        let torn = match stored_config(&*backend).await? {
+            Some(object) if !UncheckedConfig::is_torn(&object) => return Err(InitError::AlreadyExists),
+            torn => torn,
+        };
+        refuse_foreign_objects(&*backend, torn.is_some()).await?;
         let id = RepositoryId::from_bytes(random());
         let mut keyring = Keyring::new(id, SecretKey::generate());
         let slot = put_slot(&*backend, &keyring, key, &options.note).await?;
@@ -73,27 +82,66 @@ impl Repository {
         let epoch = put_epoch(&*backend, &keyring, 1, &epoch_key).await?;
         keyring.add_epoch(1, epoch_key);
         let config = RepositoryConfig::new(id, clock.now().to_string(), options.chunker.clone());
-        match backend.put(&layout::config(), config.encode(&keyring).into(), &PutOptions::if_absent()).await {
-            Ok(()) => Ok(Self::assemble(backend, keyring, config, clock)),
-            Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
-                // Somebody else was faster. Our keys open nothing; they are removed so that nobody tries them.
-                backend.delete(&layout::key_object(&slot)).await?;
-                backend.delete(&layout::key_object(&epoch)).await?;
-                Err(InitError::AlreadyExists)
-            }
-            Err(error) => Err(error.into()),
+        if put_config(&*backend, &config.encode(&keyring).into(), torn).await? {
+            return Ok(Self::assemble(backend, keyring, config, clock));
         }
+        // Somebody else was faster. Our keys open nothing; they are removed so that nobody tries them.
+        backend.delete(&layout::key_object(&slot)).await?;
+        backend.delete(&layout::key_object(&epoch)).await?;
+        Err(InitError::AlreadyExists)
     }
 }
 
-/// Fails when the place holds anything but keys that an interrupted attempt left.
-async fn refuse_foreign_objects(backend: &dyn StorageBackend) -> Result<(), InitError> {
+/// What stands under `config`, if anything does.
+async fn stored_config(backend: &dyn StorageBackend) -> Result<Option<Bytes>, InitError> {
+    match backend.get(&layout::config(), ByteRange::Full).await {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Stores `config` in the place of `torn`, which an earlier attempt left, or of nothing. `false` when somebody else's is there.
+async fn put_config(backend: &dyn StorageBackend, object: &Bytes, torn: Option<Bytes>) -> Result<bool, InitError> {
+    /// Once more where the store kept only a part: a retry of the same put finds that part in its way.
+    const ATTEMPTS: usize = 2;
+    let mut expected = torn;
+    for _ in 0..ATTEMPTS {
+        let mut options = PutOptions::if_absent();
+        if expected.is_some() {
+            // Whoever began it may be at it still: only what did not change meanwhile is replaced.
+            if stored_config(backend).await? != expected {
+                return Ok(false);
+            }
+            options.mode = PutMode::Overwrite;
+        }
+        match backend.put(&layout::config(), object.clone().into(), &options).await {
+            Ok(()) => {}
+            // Somebody else's, or our own after an attempt that only seemed to fail.
+            Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        match stored_config(backend).await? {
+            Some(stored) if stored == *object => return Ok(true),
+            Some(stored) if object.starts_with(&stored) => expected = Some(stored),
+            Some(_) => return Ok(false),
+            None => expected = None,
+        }
+    }
+    let error = FormatError::Truncated("config");
+    Err(RepositoryError::Damaged { key: layout::config(), source: error }.into())
+}
+
+/// Fails when the place holds anything but keys, and perhaps a torn `config`, that an interrupted attempt left.
+async fn refuse_foreign_objects(backend: &dyn StorageBackend, is_torn: bool) -> Result<(), InitError> {
     use futures::TryStreamExt;
     let all = backup_core::KeyPrefix::all();
     let mut objects = backend.list(&all);
     while let Some(object) = objects.try_next().await? {
-        if !layout::keys().contains(&object.key) {
-            return Err(InitError::NotEmpty(object.key.to_string()));
+        let is_left = layout::keys().contains(&object.key) || (is_torn && object.key == layout::config());
+        if !is_left {
+            let key = object.key.to_string();
+            return Err(if is_torn { InitError::DamagedRepository(key) } else { InitError::NotEmpty(key) });
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Key slots of an open repository, and recovery codes.
 
+use std::sync::Arc;
+
 use backup_core::StorageBackend;
 use zeroize::Zeroizing;
 
@@ -12,7 +14,7 @@ use crate::error::RepositoryError;
 use crate::format::slot::{SlotDerivation, SlotNote, SlotType, seal_slot};
 use crate::id::ObjectId;
 use crate::layout;
-use crate::store::put_immutable;
+use crate::store::{ObjectStore, put_immutable};
 
 /// A secret that a new key slot is made for. It can't be printed.
 pub enum NewKey {
@@ -121,11 +123,20 @@ impl Repository {
         Ok(slot.id)
     }
 
-    /// Begins a new key epoch: objects written from now on by whoever opens the repository again are sealed under a new key.
-    pub async fn rotate_epoch(&self) -> Result<u32, RepositoryError> {
-        let keyring = self.store().keyring();
+    /// Begins a new key epoch: what this repository writes from now on is sealed under a new key.
+    ///
+    /// So does everybody who opens it afterwards. Clones that were made before, and operations that are under way, go on with the old
+    /// epoch, which stays readable: an object is never sealed under two epochs.
+    ///
+    /// # Errors
+    /// What the storage says; the old epoch is then still in use.
+    pub async fn rotate_epoch(&mut self) -> Result<u32, RepositoryError> {
+        let mut keyring = Keyring::clone(self.store().keyring());
         let epoch = keyring.newest_epoch().unwrap_or(0) + 1;
-        put_epoch(&**self.store().backend(), keyring, epoch, &SecretKey::generate()).await?;
+        let key = SecretKey::generate();
+        put_epoch(&**self.store().backend(), &keyring, epoch, &key).await?;
+        keyring.add_epoch(epoch, key);
+        self.store = ObjectStore::new(Arc::clone(self.store.backend()), Arc::new(keyring));
         Ok(epoch)
     }
 }

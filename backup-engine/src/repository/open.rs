@@ -57,6 +57,9 @@ pub enum OpenError {
     /// There is none.
     #[error("there is no repository")]
     NotFound,
+    /// Only a part of `config` is there: making the repository was interrupted, or `config` was damaged later.
+    #[error("`config` is cut off: the repository was not made to its end, or damaged")]
+    TornConfig(#[source] FormatError),
     /// What is there is something else.
     #[error("this is not a repository")]
     NotARepository(#[source] FormatError),
@@ -117,7 +120,11 @@ impl Repository {
     }
 }
 
-async fn read_config(backend: &dyn StorageBackend) -> Result<UncheckedConfig, OpenError> {
+/// Reads `config`, which can't be authentic before the keys are known that it leads to.
+///
+/// # Errors
+/// [`OpenError::NotFound`], [`OpenError::TornConfig`], [`OpenError::NotARepository`], [`OpenError::NewerVersion`], or what the storage says.
+pub async fn read_config(backend: &dyn StorageBackend) -> Result<UncheckedConfig, OpenError> {
     let object = match backend.get(&layout::config(), ByteRange::Full).await {
         Ok(object) => object,
         Err(error) if error.kind() == StorageErrorKind::NotFound => return Err(OpenError::NotFound),
@@ -125,6 +132,7 @@ async fn read_config(backend: &dyn StorageBackend) -> Result<UncheckedConfig, Op
     };
     UncheckedConfig::decode(&object).map_err(|error| match error {
         FormatError::NewerVersion { found } => OpenError::NewerVersion(found),
+        error if UncheckedConfig::is_torn(&object) => OpenError::TornConfig(error),
         error => OpenError::NotARepository(error),
     })
 }

@@ -99,6 +99,25 @@ proptest! {
         let _ = salvage(&envelope, keyring.hasher(), kind, &[&pack[..], &noise].concat());
     }
 
+    /// Ids whose bytes are numbers that go on and end anywhere: the likeliest to make a node look like a list.
+    #[test]
+    fn no_inner_node_decodes_as_a_chunk_list(
+        children in prop::collection::vec((prop::collection::vec(prop::sample::select(vec![0xffu8, 0x80, 1]), 32), 1u64..300, 0u64..300), 1..12),
+        high in any::<bool>(),
+    ) {
+        use crate::format::tree::{InnerNode, NodeChild};
+        let first = |at: u8| backup_core::EntryPath::new([if high { 0x80 + at } else { b'a' + at }]).unwrap();
+        let child = |(at, (id, entries, bytes)): (u8, (Vec<u8>, u64, u64))| NodeChild {
+            id: BlobId::from_bytes(id.try_into().unwrap()),
+            entries,
+            bytes,
+            first: first(at),
+        };
+        let node = InnerNode { level: 1, children: (0u8..).zip(children).map(child).collect() }.encode();
+        prop_assert!(InnerNode::decode(&node, 1).is_ok());
+        prop_assert!(ChunkList::decode(&node).is_err());
+    }
+
     /// Chunk lists and nodes are told apart by what they are.
     #[test]
     fn a_chunk_list_gets_the_id_of_a_list_and_everything_else_that_of_a_node(

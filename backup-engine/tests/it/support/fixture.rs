@@ -59,7 +59,7 @@ impl Monitor for CancelAt {
 impl Fixture {
     pub(crate) async fn new() -> Self {
         let (store, clock) = (MemoryBackend::new(), clock());
-        let repository = init(&store, &clock).await;
+        let mut repository = init(&store, &clock).await;
         let mut expected = Expected::new();
 
         let mut tree = first_tree();

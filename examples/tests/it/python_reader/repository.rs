@@ -85,7 +85,7 @@ impl Written {
 
 /// A repository with every kind of object there is, snapshots in two key epochs among them.
 pub(crate) async fn every_kind_of_object(folder: &Path, source: &Path) -> Written {
-    let written = Written::new(folder, &InitOptions::default()).await;
+    let mut written = Written::new(folder, &InitOptions::default()).await;
     let key = NewKey::KeyFile(Zeroizing::new(KEY_FILE.to_vec()));
     written.repository.add_key(&key, &SlotNote::default()).await.unwrap();
     written.capture(source).await;
