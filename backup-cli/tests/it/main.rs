@@ -5,14 +5,30 @@
 
 mod bad_input;
 mod configured;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod flush;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod home;
 mod interrupt;
 mod json;
 mod keys;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
+#[cfg(target_os = "linux")]
+mod listing;
+#[cfg(target_os = "linux")]
+mod promises;
 mod query;
 mod quickstart;
+#[cfg(target_os = "linux")]
+mod racing;
+#[cfg(target_os = "linux")]
+mod random;
 mod restore;
 mod secrecy;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stepwise;
 mod terminal;
 mod verbs;

@@ -60,12 +60,13 @@ impl Repository {
         options: &InitOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InitError> {
-        match backend.stat(&layout::config()).await {
-            Ok(_) => return Err(InitError::AlreadyExists),
-            Err(error) if error.kind() == StorageErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        if exists(&*backend).await? {
+            return Err(InitError::AlreadyExists);
         }
-        refuse_foreign_objects(&*backend).await?;
+        if let Err(refused) = refuse_foreign_objects(&*backend).await {
+            // What lies there now may be of somebody who made a repository since.
+            return Err(if exists(&*backend).await? { InitError::AlreadyExists } else { refused });
+        }
         let id = RepositoryId::from_bytes(random());
         let mut keyring = Keyring::new(id, SecretKey::generate());
         let slot = put_slot(&*backend, &keyring, key, &options.note).await?;
@@ -83,6 +84,15 @@ impl Repository {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether there is a `config`, and so a repository.
+async fn exists(backend: &dyn StorageBackend) -> Result<bool, InitError> {
+    match backend.stat(&layout::config()).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
