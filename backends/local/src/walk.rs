@@ -55,9 +55,10 @@ pub(crate) fn sweep(store: &Store, age: Duration) -> StorageResult<u64> {
     let mut dirs = vec![String::new()];
     while let Some(path) = dirs.pop() {
         let Some(dir) = open(store, &path).map_err(failed)? else { continue };
-        let mut left = 0;
+        let mut left = 0_usize;
         for (name, kind) in dir.names().map_err(failed)? {
-            left += 1;
+            // The system lists a directory and the one above it among its names.
+            left += usize::from(name != "." && name != "..");
             if name.starts_with(TEMPORARY_PREFIX) {
                 let Some(found) = facts(&dir, &name, FileKind::Unknown).map_err(failed)? else { continue };
                 if found.kind == FileKind::File && found.modified < oldest_kept {

@@ -103,10 +103,10 @@ fn create_killed_at_any_call_loses_nothing_and_the_next_one_needs_no_help() {
     age(&left);
     promises.create("after two days");
     let left = litter(promises.repository());
-    // Temporary files and objects of sessions are gone; a local repository keeps their empty folders.
+    // The folders of sessions go with the sweep after their session, as the one of the last run here.
     promises.create("once more");
     let still = litter(promises.repository());
-    assert!(still.iter().all(|path| path.is_dir()), "{left:#?} {still:#?}");
+    assert!(still.len() <= 1 && still.iter().all(|path| path.is_dir()), "{left:#?} {still:#?}");
     promises.assert_all_kept("once more");
     let (needed, used) = (2_400_000 + u64::try_from(stored).unwrap(), bytes_of(promises.repository()));
     assert!(used < needed + needed / 10, "{used} bytes are stored of {needed}");

@@ -22,6 +22,11 @@ impl Promises {
         Self { home, repository, acknowledged: Vec::new() }
     }
 
+    /// The same with the repository elsewhere.
+    pub(crate) fn at(repository: PathBuf) -> Self {
+        Self { repository, ..Self::new() }
+    }
+
     pub(crate) fn repository(&self) -> &Path {
         &self.repository
     }

@@ -17,6 +17,11 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// A number below another one.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % end
+    }
+
     /// Bytes that no compression shrinks.
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let words = std::iter::repeat_with(|| self.next().to_le_bytes()).take(len.div_ceil(8));
