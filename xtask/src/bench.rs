@@ -5,10 +5,10 @@
 //! every repeat, so that a disturbance hits all of them alike.
 
 mod data;
-mod measure;
+pub(crate) mod measure;
 mod table;
-mod tools;
-mod tree;
+pub(crate) mod tools;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use clap::ValueEnum;
 
 use crate::process;
 use measure::Figures;
+pub(crate) use table::machine;
 use tools::Tool;
 
 /// Options of `cargo xtask bench`.
@@ -101,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tools = tools::find(&options.tools)?;
     let mut all = Vec::new();
     let mut failures = 0;
-    let mut report = table::machine();
+    let mut report = machine();
     for (title, folder) in &sets {
         let records = measure_set(options, &directory.join("scratch"), folder, &tools)?;
         failures += records.iter().filter(|record| record.failure.is_some()).count();

@@ -1,7 +1,8 @@
 //! The project's own commands, started as `cargo xtask COMMAND`.
 //!
 //! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `fuzz` is the
-//! long way round of the tests of decoders; `bench` makes public data sets and measures this project beside restic, rustic and borg.
+//! long way round of the tests of decoders; `bench` makes public data sets and measures this project beside restic, rustic and borg;
+//! `scale` measures it where there is much of something.
 #![expect(clippy::print_stdout, reason = "a command line program: its output is the point")]
 #![expect(clippy::disallowed_methods, reason = "a command line program: it may read the environment and the clock")]
 
@@ -9,6 +10,7 @@ mod bench;
 mod fuzz;
 mod layers;
 mod process;
+mod scale;
 mod test;
 mod tidy;
 
@@ -35,6 +37,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Measure this project beside the peers that are installed, on data sets made from this machine's public files.
     Bench(bench::Options),
+    /// Measure this project on a million files, a huge directory, a huge sparse file, deep directories and many snapshots.
+    Scale(scale::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Scale(options) => scale::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

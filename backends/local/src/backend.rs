@@ -201,7 +201,8 @@ impl StorageBackend for LocalBackend {
 
 #[async_trait]
 impl UploadMaintenance for LocalBackend {
-    /// Removes the temporary files of processes that were killed; `age` is measured by the file system's clock.
+    /// Removes the temporary files of processes that were killed, and empty directories; `age` is measured by the file
+    /// system's clock. Costs a listing of each directory and nothing for each object.
     async fn abort_older_than(&self, age: Duration) -> StorageResult<u64> {
         self.blocking(StorageOperation::Extension, move |store| walk::sweep(store, age)).await
     }

@@ -43,7 +43,8 @@ pub(crate) fn objects(
     Ok(())
 }
 
-/// Removes temporary files that were last written to longer than `age` ago and says how many; blocks.
+/// Removes temporary files that were last written to longer than `age` ago, and directories in which nothing is left, and
+/// says how many files; blocks.
 pub(crate) fn sweep(store: &Store, age: Duration) -> StorageResult<u64> {
     let failed = |error| from_io(error, StorageOperation::Extension, None);
     if !store.has_root().map_err(failed)? {
@@ -54,25 +55,46 @@ pub(crate) fn sweep(store: &Store, age: Duration) -> StorageResult<u64> {
     let mut dirs = vec![String::new()];
     while let Some(path) = dirs.pop() {
         let Some(dir) = open(store, &path).map_err(failed)? else { continue };
+        let mut left = 0_usize;
         for (name, kind) in dir.names().map_err(failed)? {
+            // The system lists a directory and the one above it among its names.
+            left += usize::from(name != "." && name != "..");
             if name.starts_with(TEMPORARY_PREFIX) {
                 let Some(found) = facts(&dir, &name, FileKind::Unknown).map_err(failed)? else { continue };
                 if found.kind == FileKind::File && found.modified < oldest_kept {
+                    left -= 1;
                     match dir.remove(&name) {
                         Ok(()) => removed += 1,
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         Err(error) => return Err(failed(error)),
                     }
                 }
-            } else if ObjectKey::new(format!("{path}{name}")).is_ok() {
-                let kind = facts(&dir, &name, kind).map_err(failed)?.map(|facts| facts.kind);
-                if kind == Some(FileKind::Directory) {
-                    dirs.push(format!("{path}{name}/"));
-                }
+            } else if is_directory(&dir, &name, kind).map_err(failed)?
+                && ObjectKey::new(format!("{path}{name}")).is_ok()
+            {
+                dirs.push(format!("{path}{name}/"));
             }
+        }
+        if left == 0 && !path.is_empty() {
+            remove_empty(store, path.trim_end_matches('/'));
         }
     }
     Ok(removed)
+}
+
+/// Removes a directory unless something is in it by now; whoever needs it makes it again.
+fn remove_empty(store: &Store, path: &str) {
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    // What can't be removed is no worse than before.
+    let _ = store.dir(parent).and_then(|dir| dir.remove_dir(name));
+}
+
+/// Whether a name is a directory's; asks the system only where the listing doesn't tell.
+fn is_directory(dir: &Dir, name: &str, kind: FileKind) -> io::Result<bool> {
+    match kind {
+        FileKind::Unknown => Ok(facts(dir, name, kind)?.is_some_and(|facts| facts.kind == FileKind::Directory)),
+        known => Ok(known == FileKind::Directory),
+    }
 }
 
 /// A directory, `None` when there is none (any more).

@@ -165,8 +165,18 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
             .collect();
         if rest.is_empty() { Ok(()) } else { output.report(format!("   {}", rest.join(", "))) }
     };
+    let shown = output.json("summary", &summary).and_then(|()| text());
     let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
-    output.finished(output.json("summary", &summary).and_then(|()| text()), exit)
+    let exit = output.finished(shown, exit)?;
+    let Some(full) = report.problems.iter().find(|problem| is_full(problem.kind)) else { return Ok(exit) };
+    let error = CliError::new(Exit::NoSpace, "not everything was restored").because(full.to_string());
+    Err(error
+        .hint("make room, or choose another target, and run the same command again: what is there already is kept"))
+}
+
+/// Whether an entry could not be written for want of space.
+fn is_full(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<(), CliError> {

@@ -154,7 +154,7 @@ fn as_nobody(home: &Home) -> Option<impl Fn(&[&str]) -> Ran> {
     use std::os::unix::fs::PermissionsExt;
     // The build's folder may be closed to others.
     let binary = home.join("backup");
-    fs::copy(env!("CARGO_BIN_EXE_backup"), &binary).unwrap();
+    fs::copy(crate::home::binary(), &binary).unwrap();
     for path in [home.path().to_owned(), binary.clone()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     }

@@ -24,6 +24,12 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
+/// The binary under test: this build's, or the one that `BACKUP_TEST_BINARY` names, such as a release build.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests may choose the binary")]
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("BACKUP_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_backup").into(), PathBuf::from)
+}
+
 impl Home {
     /// A user with a key file: opening costs nothing, as it does with a password.
     pub(crate) fn new() -> Self {
@@ -33,6 +39,22 @@ impl Home {
         #[cfg(unix)]
         fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), keys: Some(keys) }
+    }
+
+    /// The same with a home below a given folder.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn below(folder: &Path) -> Self {
+        Self { folder: tempfile::tempdir_in(folder).unwrap(), ..Self::new() }
+    }
+
+    /// The same in memory where that can be, for tests that start the binary hundreds of times: flushes cost nothing there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn in_memory() -> Self {
+        let home = Self::new();
+        match tempfile::tempdir_in("/dev/shm") {
+            Ok(folder) => Self { folder, ..home },
+            Err(_) => home,
+        }
     }
 
     /// A user with a password.
@@ -58,7 +80,7 @@ impl Home {
 
     /// The binary in this home, with nothing of the environment of whoever runs the tests.
     pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_backup"));
+        let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.path()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("USER", "ana");
         command

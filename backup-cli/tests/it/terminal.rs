@@ -37,7 +37,7 @@ impl Session {
         let side =
             || -> OwnedFd { File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap().into() };
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(env!("CARGO_BIN_EXE_backup")).args(arguments);
+        command.args(["--ctty", "--wait"]).arg(crate::home::binary()).args(arguments);
         command.current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", "/usr/bin:/bin");
         command.env("TERM", "xterm").envs(variables.iter().copied());
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();

@@ -10,10 +10,10 @@ use super::findings::Findings;
 use super::inventory::{is_gone, words};
 use crate::crypto::{Keyring, sha256};
 use crate::error::RepositoryError;
-use crate::format::ObjectKind;
 use crate::format::config::UncheckedConfig;
 use crate::format::record::{MarkRecord, SessionRecord};
-use crate::format::slot::{EPOCH_KIND, KeySlot, SLOT_KIND, key_object_kind, open_epoch};
+use crate::format::slot::{EPOCH_KIND, KeySlot, SLOT_KIND, epoch_repository, key_object_kind, open_epoch};
+use crate::format::{FormatError, ObjectKind};
 use crate::id::{ObjectId, SnapshotId};
 use crate::layout;
 use crate::repository::{Repository, bad_json};
@@ -60,7 +60,7 @@ pub(super) async fn keys(repository: &Repository, findings: &mut Findings) -> Re
         };
         match key_object(store.keyring(), &meta.key, &object) {
             Ok(is_slot) => is_openable |= is_slot,
-            Err(what) => findings.object(Severity::Damage, meta.key.as_str(), what),
+            Err((severity, what)) => findings.object(severity, meta.key.as_str(), what),
         }
     }
     if !is_openable {
@@ -70,27 +70,36 @@ pub(super) async fn keys(repository: &Repository, findings: &mut Findings) -> Re
     Ok(())
 }
 
+/// Said of what an `init` left that was killed, or was overtaken by another one.
+const FOREIGN_KEY: &str = "belongs to an attempt to make a repository here that was not finished; it opens nothing";
+
 /// Whether a key object is a slot; what is wrong with it otherwise.
-fn key_object(keyring: &Keyring, key: &ObjectKey, object: &[u8]) -> Result<bool, String> {
+fn key_object(keyring: &Keyring, key: &ObjectKey, object: &[u8]) -> Result<bool, (Severity, String)> {
+    let damaged = |what: &str| (Severity::Damage, what.to_owned());
+    let malformed = |error: FormatError| (Severity::Damage, error.to_string());
+    let foreign = || (Severity::Notice, FOREIGN_KEY.to_owned());
     let is_named_right = key.name().parse::<ObjectId>().is_ok_and(|id| *id.as_bytes() == sha256(object));
     if !is_named_right {
-        return Err("its bytes are not those that were stored".to_owned());
+        return Err(damaged("its bytes are not those that were stored"));
     }
-    match key_object_kind(object).map_err(|error| error.to_string())? {
+    match key_object_kind(object).map_err(malformed)? {
         SLOT_KIND => {
-            let slot = KeySlot::decode(object).map_err(|error| error.to_string())?;
+            let slot = KeySlot::decode(object).map_err(malformed)?;
             if slot.repository != keyring.repository() {
-                return Err("is of another repository".to_owned());
+                return Err(foreign());
             }
             // Sealed under the root key, so that a slot with a readable note was made by somebody who had it.
-            slot.note(keyring.root()).map_err(|error| error.to_string())?;
+            slot.note(keyring.root()).map_err(malformed)?;
             Ok(true)
         }
         EPOCH_KIND => {
-            open_epoch(object, keyring.repository(), keyring.root()).map_err(|error| error.to_string())?;
+            if epoch_repository(object).is_some_and(|repository| repository != keyring.repository()) {
+                return Err(foreign());
+            }
+            open_epoch(object, keyring.repository(), keyring.root()).map_err(malformed)?;
             Ok(false)
         }
-        _ => Err("is neither a key slot nor an epoch key".to_owned()),
+        _ => Err(damaged("is neither a key slot nor an epoch key")),
     }
 }
 

@@ -99,6 +99,23 @@ pub(super) struct Interrupted {
 /// interval between the checkpoints of a run.
 const SESSION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
+/// An upload that was begun longer ago than this is taken for one that nobody will finish: no object takes a day.
+const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes the unfinished uploads of runs that died, before this one needs the room: where looking for them is cheap, or
+/// where a run is known to have died.
+pub(super) fn sweep_uploads(repository: &Repository, handle: &Handle, interrupted: &[Interrupted]) {
+    let backend = repository.store().backend();
+    let is_due = !backend.info().capabilities.requests_are_dear || !interrupted.is_empty();
+    let Some(uploads) = backend.uploads().filter(|_| is_due) else { return };
+    match handle.block_on(uploads.abort_older_than(UPLOAD_LIFETIME)) {
+        Ok(0) => {}
+        Ok(swept) => tracing::debug!(swept, "unfinished uploads of earlier runs are removed"),
+        // They take room and do no harm.
+        Err(error) => tracing::debug!(%error, "unfinished uploads stay"),
+    }
+}
+
 /// Finds what earlier runs of this source on this host left.
 ///
 /// A run of the same source on the same host may still go on: its checkpoints are read, and its session is left alone until it has ended

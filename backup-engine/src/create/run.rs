@@ -8,7 +8,7 @@ use std::time::Duration;
 use backup_core::{CancelToken, Entry, EntryError, EntryKind, Event, Monitor, Phase, Snapshotter, SourceContext, Work};
 use tokio::runtime::Handle;
 
-use super::checkpoint::{Checkpoints, Parts, Session, find_interrupted, remove_objects};
+use super::checkpoint::{Checkpoints, Parts, Session, find_interrupted, remove_objects, sweep_uploads};
 use super::parent::Parents;
 use super::queue::Queue;
 use super::sink::TreeSink;
@@ -122,6 +122,7 @@ pub(super) fn run(
     let record: SourceRecord = source.describe().into();
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
     let interrupted = find_interrupted(repository, handle, &options.host, &record)?;
+    sweep_uploads(repository, handle, &interrupted);
     let base = read_base(repository, handle, options, &record, !interrupted.is_empty())?;
     let view = source.begin(&SourceContext { clock, cancel, left_out: &options.left_out })?;
     let mut session = Session::begin(repository, handle, &options.host, &record)?;

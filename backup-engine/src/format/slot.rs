@@ -338,6 +338,14 @@ pub fn open_epoch(object: &[u8], repository: RepositoryId, root: &SecretKey) -> 
     Ok((epoch, key))
 }
 
+/// The repository that an epoch's object names; nothing vouches for it before the epoch was opened.
+pub fn epoch_repository(object: &[u8]) -> Option<RepositoryId> {
+    /// Magic, version, kind, reserved, epoch, reserved.
+    const BEFORE: usize = 16;
+    let bytes = object.get(BEFORE..).and_then(|rest| rest.first_chunk())?;
+    Some(RepositoryId::from_bytes(*bytes))
+}
+
 /// Whether an object under `keys/` is a slot or an epoch, by its kind.
 pub fn key_object_kind(object: &[u8]) -> Result<u8, FormatError> {
     check_start(object, "key object")?;

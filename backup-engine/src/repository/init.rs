@@ -74,7 +74,11 @@ impl Repository {
             Some(object) if !UncheckedConfig::is_torn(&object) => return Err(InitError::AlreadyExists),
             torn => torn,
         };
-        refuse_foreign_objects(&*backend, torn.is_some()).await?;
+        if let Err(refused) = refuse_foreign_objects(&*backend, torn.is_some()).await {
+            // What lies there now may be of somebody who made a repository since.
+            let now = stored_config(&*backend).await?;
+            return Err(if now.is_some_and(|object| !UncheckedConfig::is_torn(&object)) { InitError::AlreadyExists } else { refused });
+        }
         let id = RepositoryId::from_bytes(random());
         let mut keyring = Keyring::new(id, SecretKey::generate());
         let slot = put_slot(&*backend, &keyring, key, &options.note).await?;

@@ -486,11 +486,7 @@ impl Restore<'_> {
                 }
             }
         }
-        if entry.kind != EntryKind::File {
-            self.report.restored_others += 1;
-            self.after(After::Special(entry));
-            return Ok(());
-        }
+        // Links, pipes and devices can have several names as well.
         if entry.links > 1 {
             if let Some((existing, left)) = self.hard_links.get_mut(&(entry.device, entry.inode)) {
                 let existing = existing.clone();
@@ -503,6 +499,11 @@ impl Restore<'_> {
                 return Ok(());
             }
             self.hard_links.insert((entry.device, entry.inode), (entry.path.clone(), entry.links - 1));
+        }
+        if entry.kind != EntryKind::File {
+            self.report.restored_others += 1;
+            self.after(After::Special(entry));
+            return Ok(());
         }
         if self.options.dry_run {
             self.report.restored_files += 1;
@@ -581,7 +582,7 @@ impl Restore<'_> {
         {
             self.outcome.problem(problem);
         }
-        if entry.kind == EntryKind::File && entry.links > 1 {
+        if entry.links > 1 {
             let (device, inode, links) = (entry.device, entry.inode, entry.links);
             self.hard_links.entry((device, inode)).or_insert((entry.path, links - 1));
         }

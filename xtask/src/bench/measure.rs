@@ -28,7 +28,7 @@ pub(crate) struct Figures {
 
 /// Runs a command to its end, with its output added to a log.
 #[cfg(unix)]
-pub(super) fn run(command: &mut Command, log: &Path) -> Result<Figures> {
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Figures> {
     use wait4::Wait4;
 
     let open = || OpenOptions::new().create(true).append(true).open(log);
@@ -52,7 +52,7 @@ pub(super) fn run(command: &mut Command, log: &Path) -> Result<Figures> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn run(_: &mut Command, _: &Path) -> Result<Figures> {
+pub(crate) fn run(_: &mut Command, _: &Path) -> Result<Figures> {
     anyhow::bail!("cargo xtask bench needs a Unix system: it asks the kernel for a child's CPU time and peak memory")
 }
 
@@ -73,18 +73,18 @@ fn busy_ticks(line: &str) -> Option<u32> {
 }
 
 /// Waits until everything written so far is on the disk.
-pub(super) fn settle() {
+pub(crate) fn settle() {
     #[cfg(unix)]
     rustix::fs::sync();
 }
 
 /// Bytes as MiB, exact to a KiB.
-pub(super) fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
 }
 
 /// The end of a log, for an error message.
-pub(super) fn last_lines(log: &Path) -> String {
+pub(crate) fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();

@@ -42,7 +42,7 @@ pub(super) fn line(record: &Record) -> String {
 }
 
 /// The machine, in one line.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()

@@ -80,6 +80,14 @@ pub(super) fn find(wanted: &[Kind]) -> Result<Vec<Tool>> {
     Ok(tools)
 }
 
+/// Our own binary: the one that OURS names, or built now.
+pub(crate) fn ours() -> Result<PathBuf> {
+    match std::env::var(Kind::Ours.variable()) {
+        Ok(named) => process::find(&named).with_context(|| format!("OURS={named} names no program")),
+        Err(_) => build(),
+    }
+}
+
 fn build() -> Result<PathBuf> {
     process::run(process::cargo().args(["build", "--release", "--package", "backup-cli"]))?;
     let binary = process::root().join("target/release/backup");

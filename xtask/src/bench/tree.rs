@@ -22,7 +22,7 @@ const CHANGED_PAGES: u32 = 200;
 const PAGE_BYTES: u64 = 4096;
 
 /// Everything below a folder in sorted order, nothing left out, links not followed.
-pub(super) fn walk(folder: &Path) -> impl Iterator<Item = Result<ignore::DirEntry>> + use<> {
+pub(crate) fn walk(folder: &Path) -> impl Iterator<Item = Result<ignore::DirEntry>> + use<> {
     let shown = folder.display().to_string();
     WalkBuilder::new(folder)
         .standard_filters(false)
@@ -32,12 +32,12 @@ pub(super) fn walk(folder: &Path) -> impl Iterator<Item = Result<ignore::DirEntr
 }
 
 /// Whether an entry is a regular file itself, not a link to one.
-pub(super) fn is_file(entry: &ignore::DirEntry) -> bool {
+pub(crate) fn is_file(entry: &ignore::DirEntry) -> bool {
     entry.file_type().is_some_and(|kind| kind.is_file())
 }
 
 /// Number and total length of the files below a folder.
-pub(super) fn count(folder: &Path) -> Result<(u64, u64)> {
+pub(crate) fn count(folder: &Path) -> Result<(u64, u64)> {
     let (mut files, mut bytes) = (0, 0);
     for entry in walk(folder) {
         let entry = entry?;
@@ -58,7 +58,7 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
 }
 
 /// Copies a folder with times, owners and links.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(parent) = to.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     }
@@ -80,10 +80,14 @@ pub(super) fn warm(folder: &Path) -> Result<()> {
 }
 
 /// Numbers that look random and are the same for the same seed (SplitMix64).
-struct Numbers(u64);
+pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -92,11 +96,11 @@ impl Numbers {
     }
 
     /// A number below `bound`, 0 if there is none.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next().checked_rem(bound).unwrap_or(0)
     }
 
-    fn bytes(&mut self, len: u64) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: u64) -> Vec<u8> {
         (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(usize::try_from(len).unwrap_or(0)).collect()
     }
 }
@@ -112,7 +116,7 @@ pub(super) fn mutate(folder: &Path, seed: u64) -> Result<usize> {
         }
     }
     let wanted = (files.len() / CHANGED_ONE_IN).max(3).min(files.len());
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     for picked in 0..wanted {
         let left = u64::try_from(files.len() - picked).context("too many files")?;
         let other = picked + usize::try_from(numbers.below(left)).context("too many files")?;
@@ -147,7 +151,7 @@ pub(super) fn locate(target: &Path, source: &Path) -> PathBuf {
 
 /// How many entries of `left` are missing in `right` or differ there in kind, bytes or link target, and how many `right` has
 /// that `left` has not.
-pub(super) fn differing(left: &Path, right: &Path) -> Result<usize> {
+pub(crate) fn differing(left: &Path, right: &Path) -> Result<usize> {
     let mut bad = 0;
     for entry in walk(left) {
         let entry = entry?;

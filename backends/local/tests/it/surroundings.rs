@@ -169,6 +169,23 @@ async fn sweep_takes_strays_by_age_and_nothing_else() {
     assert_eq!(left, expected);
 }
 
+#[tokio::test]
+async fn sweep_removes_directories_in_which_nothing_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalBackend::open(dir.path()).unwrap();
+    for at in ["sessions/done/0", "sessions/running/0", "packs/ab/object"] {
+        put(&store, at).await.unwrap();
+    }
+    store.delete(&key("sessions/done/0")).await.unwrap();
+    fs::create_dir(dir.path().join("Empty Of Somebody")).unwrap();
+    assert_eq!(store.abort_older_than(Duration::ZERO).await.unwrap(), 0);
+    assert!(!dir.path().join("sessions/done").exists());
+    assert!(dir.path().join("Empty Of Somebody").exists());
+    assert_eq!(list(&store, "").await.unwrap().len(), 2);
+    put(&store, "sessions/done/0").await.unwrap();
+    assert_eq!(list(&store, "sessions/done/").await.unwrap(), ["sessions/done/0"]);
+}
+
 #[cfg(not(feature = "portable"))]
 #[tokio::test]
 async fn permissions_follow_those_of_the_root() {

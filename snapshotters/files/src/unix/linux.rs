@@ -5,9 +5,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use backup_core::EntryKind;
-use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags, chmod, fstat, makedev, mknodat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, chmod, fstat, linkat, makedev, mknodat, openat, openat2,
+};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities};
+
+use super::target::Naming;
 
 /// Whether a path can be resolved without links in one call.
 pub(super) const RESOLVES: bool = true;
@@ -85,6 +89,24 @@ pub(super) fn set_mode(directory: BorrowedFd<'_>, name: &[u8], mode: Mode) -> Re
         return Err(Errno::LOOP);
     }
     chmod(path_of(found.as_fd(), None)?, mode)
+}
+
+/// Makes a file in a directory that has no name there yet.
+pub(super) fn create_unnamed(directory: BorrowedFd<'_>, mode: Mode) -> Result<OwnedFd, Errno> {
+    openat(directory, c".", OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode)
+}
+
+/// Gives a file without a name one that is free.
+pub(super) fn name_file(
+    naming: Naming,
+    file: BorrowedFd<'_>,
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+) -> Result<(), Errno> {
+    match naming {
+        Naming::Descriptor => linkat(file, c"", directory, name, AtFlags::EMPTY_PATH),
+        Naming::Path => linkat(CWD, path_of(file, None)?, directory, name, AtFlags::SYMLINK_FOLLOW),
+    }
 }
 
 /// Makes all that was written to a file system durable.

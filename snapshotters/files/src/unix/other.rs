@@ -7,6 +7,8 @@ use backup_core::EntryKind;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::target::Naming;
+
 /// Whether a path can be resolved without links in one call.
 pub(super) const RESOLVES: bool = false;
 
@@ -62,6 +64,21 @@ pub(super) fn path_of(_descriptor: BorrowedFd<'_>, _name: Option<&[u8]>) -> Resu
 /// Sets the permission bits of a name in a directory, which must not be a link.
 pub(super) fn set_mode(directory: BorrowedFd<'_>, name: &[u8], mode: Mode) -> Result<(), Errno> {
     rustix::fs::chmodat(directory, name, mode, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Every file has a name from the beginning here.
+pub(super) fn create_unnamed(_directory: BorrowedFd<'_>, _mode: Mode) -> Result<OwnedFd, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There are no files without a name.
+pub(super) fn name_file(
+    _naming: Naming,
+    _file: BorrowedFd<'_>,
+    _directory: BorrowedFd<'_>,
+    _name: &[u8],
+) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
 }
 
 /// Makes all that was written durable, on every file system.

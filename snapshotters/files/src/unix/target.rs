@@ -1,12 +1,13 @@
 //! A directory that takes entries back.
 //!
-//! Every path is reached from the target's own descriptor without following a link. New content stands under a temporary
-//! name in its directory until it is whole, and takes its place by one rename.
+//! Every path is reached from the target's own descriptor without following a link. New content has no name until it is
+//! whole, or, where files must have one or another file is replaced, a temporary name; it takes its place by one call.
 
 mod metadata;
 mod remove;
 mod special;
 mod temp;
+mod unnamed;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use rustix::io::Errno;
 
 use self::metadata::{Current, Place, Policy};
 use self::temp::TempNames;
+pub(super) use self::unnamed::Naming;
+use self::unnamed::Unnamed;
 use self::writer::FileWriter;
 use super::accounts::Accounts;
 use super::beneath::{Beneath, open_child};
@@ -44,6 +47,7 @@ pub(super) struct FilesTarget {
     dirs: DirCache,
     policy: Policy,
     temps: TempNames,
+    unnamed: Unnamed,
     nobody: Accounts,
     /// A directory on each file system that was met, by device.
     file_systems: Mutex<BTreeMap<u64, Vec<u8>>>,
@@ -70,6 +74,7 @@ impl FilesTarget {
             dirs: DirCache::new(Beneath::new(root), READABLE),
             policy,
             temps: TempNames::new(),
+            unnamed: Unnamed::default(),
             nobody: Accounts::default(),
             file_systems: Mutex::default(),
         })
@@ -119,6 +124,11 @@ impl FilesTarget {
             system::set_mode(dir.as_fd(), name, stat::mode_of(stat::mode(stat) | USABLE))?;
         }
         Ok(())
+    }
+
+    fn begin_file(&self, dir: &Arc<Dir>, entry: &Entry) -> io::Result<FileWriter> {
+        let naming = self.unnamed.naming(dir.as_fd(), &self.temps, &self.policy);
+        FileWriter::begin(dir, entry, naming, &self.temps, self.policy)
     }
 
     fn remember_file_system(&self, stat: &Stat, path: &EntryPath) {
@@ -177,7 +187,7 @@ impl RestoreTarget for FilesTarget {
     }
 
     fn create_file(&self, entry: &Entry) -> Result<Box<dyn EntryWriter>, EntryError> {
-        match self.in_directory_of(&entry.path, |dir, _| FileWriter::begin(dir, entry, &self.temps, self.policy)) {
+        match self.in_directory_of(&entry.path, |dir, _| self.begin_file(dir, entry)) {
             Ok(writer) => Ok(Box::new(writer)),
             Err(error) => Err(refused(&entry.path, "cannot create", &error)),
         }
