@@ -5,6 +5,7 @@
 //! name only when it is whole. What is damaged costs the files that need it, each named in the report; the rest is restored.
 
 mod decide;
+mod outcome;
 mod plan;
 mod run;
 mod write;

@@ -77,7 +77,11 @@ impl Repository {
         if let Err(refused) = refuse_foreign_objects(&*backend, torn.is_some()).await {
             // What lies there now may be of somebody who made a repository since.
             let now = stored_config(&*backend).await?;
-            return Err(if now.is_some_and(|object| !UncheckedConfig::is_torn(&object)) { InitError::AlreadyExists } else { refused });
+            return Err(if now.is_some_and(|object| !UncheckedConfig::is_torn(&object)) {
+                InitError::AlreadyExists
+            } else {
+                refused
+            });
         }
         let id = RepositoryId::from_bytes(random());
         let mut keyring = Keyring::new(id, SecretKey::generate());

@@ -5,7 +5,7 @@ use backup_core::{
 };
 
 use super::ConflictOutcome;
-use super::run::Outcome;
+use super::outcome::Outcome;
 
 /// What is to be done with an entry.
 #[derive(Debug)]

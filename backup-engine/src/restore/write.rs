@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use backup_core::{ByteRange, Entry, EntryError, EntryPath, RestoreTarget};
 
+use super::outcome::Outcome;
 use super::plan::{BlockUses, FileJob, Task, Use, Window};
-use super::run::Outcome;
 use crate::compress::Decompressor;
 use crate::error::RepositoryError;
 use crate::format::BlobType;
