@@ -34,8 +34,8 @@ pub(super) fn generate(context: &Context, out: &Path) -> Result<Exit, CliError> 
     })?;
     let output = &context.output;
     let private_key_file = out.display().to_string();
-    output.report(format!("private key: {private_key_file}"))?;
-    output.report("   keep it away from the computers whose backups it opens; the public key is:")?;
+    output.say(format!("private key: {private_key_file}"));
+    output.say("   keep it away from the computers whose backups it opens; the public key is:");
     if output.is_json() {
         output.json("summary", &Generated { public_key, private_key_file })?;
     } else {
