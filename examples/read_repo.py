@@ -826,6 +826,11 @@ def decode_leaf(data):
         entry.kind, entry.torn, entry.racy = bits & 15, bool(bits & 16), bool(bits & 32)
         if not FILE <= entry.kind <= BLOCK_DEVICE:
             raise ValueError(f"kind {entry.kind} is not known")
+        if entry.kind == DIRECTORY:
+            # How much of the directory the snapshot has; of no use to a reader that removes nothing.
+            if bits & 80 == 80:
+                raise ValueError("a directory can't be whole and a lead-in")
+            entry.torn, bits = False, bits & ~80
         at = attributes.varint()
         if at >= len(modes):
             raise ValueError("an entry names attributes that are not there")

@@ -162,6 +162,20 @@ pub enum EntryKind {
     BlockDevice,
 }
 
+/// How much of what was in a directory the snapshot has.
+///
+/// What a snapshot doesn't have may only be removed where it is known that the directory didn't have it either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coverage {
+    /// Perhaps not everything: something was excluded, could not be listed, or the source can't tell.
+    #[default]
+    Part,
+    /// Every name that was in it.
+    Whole,
+    /// Only what leads to something that was asked for.
+    LeadIn,
+}
+
 /// A stretch of a sparse file that holds data; what lies between such stretches is zeros that take no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -220,6 +234,8 @@ pub struct Entry {
     pub xattrs: Vec<Xattr>,
     /// The data of a sparse file, in order and without overlap; `None` when the file has no holes.
     pub extents: Option<Vec<Extent>>,
+    /// How much of a directory the snapshot has; [`Coverage::Part`] for all but directories.
+    pub coverage: Coverage,
     /// Whether the content changed while it was read, so that it may mix two states.
     pub torn: bool,
     /// Whether the change time was too recent to tell a later change apart; such an entry is read again next time.
@@ -247,13 +263,14 @@ impl Entry {
             link_target: Vec::new(),
             xattrs: Vec::new(),
             extents: None,
+            coverage: Coverage::Part,
             torn: false,
             racy: false,
         }
     }
 
-    /// Whether a listing shows the same state as `earlier`: kind, size, both times, inode, device, mode and owners
-    /// equal, and the earlier entry neither torn nor racy.
+    /// Whether a listing shows the same state as `earlier`: kind, size, both times, inode, device, mode, owners
+    /// and coverage equal, and the earlier entry neither torn nor racy.
     pub fn unchanged_since(&self, earlier: &Self) -> bool {
         self.kind == earlier.kind
             && self.size_bytes == earlier.size_bytes
@@ -266,6 +283,7 @@ impl Entry {
             && self.gid == earlier.gid
             && self.links == earlier.links
             && self.device_number == earlier.device_number
+            && self.coverage == earlier.coverage
             && !earlier.torn
             && !earlier.racy
     }

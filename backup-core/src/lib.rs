@@ -21,7 +21,7 @@ pub mod storage;
 pub use cancel::CancelToken;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use conflict::{ConflictResolver, Resolution, RestoreConflict, Suffix};
-pub use entry::{Entry, EntryKind, EntryPath, Extent, InvalidPath, Xattr};
+pub use entry::{Coverage, Entry, EntryKind, EntryPath, Extent, InvalidPath, Xattr};
 pub use key::{InvalidKey, KeyPrefix, ObjectKey};
 pub use monitor::{Event, Monitor, Phase, Silent, Work};
 pub use registry::{BackendConfig, ConnectContext, Descriptor, OpenContext, Registry, SourceConfig};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use backup_core::{Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
+use backup_core::{Coverage, Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
 
 use super::{ChunkList, Content, MAX_NODE_BYTES, TreeEntry, next_path, shared_bytes};
 use crate::format::wire::{Cursor, put_bytes, put_varint, put_zigzag};
@@ -31,8 +31,12 @@ const DIGESTS: usize = 14;
 const REST: usize = 15;
 
 const TORN: u8 = 1 << 4;
+/// Of a directory, the bit that is [`TORN`] elsewhere.
+const LEAD_IN: u8 = 1 << 4;
 const RACY: u8 = 1 << 5;
 const HAS_EXTENTS: u8 = 1 << 6;
+/// Of a directory, the bit that is [`HAS_EXTENTS`] elsewhere.
+const WHOLE: u8 = 1 << 6;
 const HAS_XATTRS: u8 = 1 << 7;
 
 /// What many entries have in common.
@@ -69,6 +73,16 @@ fn kind_of(number: u8) -> Option<EntryKind> {
         7 => EntryKind::BlockDevice,
         _ => return None,
     })
+}
+
+/// What the kind byte of a directory says about what is in it.
+fn coverage_of(kind_byte: u8) -> Result<Coverage, FormatError> {
+    match (kind_byte & LEAD_IN != 0, kind_byte & WHOLE != 0) {
+        (false, false) => Ok(Coverage::Part),
+        (false, true) => Ok(Coverage::Whole),
+        (true, false) => Ok(Coverage::LeadIn),
+        (true, true) => Err(malformed(WHAT, "a directory of which there is everything and nothing")),
+    }
 }
 
 /// Collects entries for one leaf.
@@ -126,13 +140,13 @@ impl LeafBuilder {
         self.path.extend_from_slice(&path[shared..]);
 
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-        self.columns[KINDS].push(
-            kind_number(entry.kind)
-                | flag(entry.torn, TORN)
-                | flag(entry.racy, RACY)
-                | flag(entry.extents.is_some(), HAS_EXTENTS)
-                | flag(!entry.xattrs.is_empty(), HAS_XATTRS),
-        );
+        let own = if entry.kind == EntryKind::Directory {
+            flag(entry.coverage == Coverage::LeadIn, LEAD_IN) | flag(entry.coverage == Coverage::Whole, WHOLE)
+        } else {
+            flag(entry.torn, TORN) | flag(entry.extents.is_some(), HAS_EXTENTS)
+        };
+        self.columns[KINDS]
+            .push(kind_number(entry.kind) | own | flag(entry.racy, RACY) | flag(!entry.xattrs.is_empty(), HAS_XATTRS));
         let attributes = self.attributes(entry);
         put_varint(&mut self.columns[ATTRIBUTES], attributes);
 
@@ -316,7 +330,8 @@ impl<'a> LeafReader<'a> {
 
         let kind_byte = self.columns[KINDS].u8()?;
         let kind = kind_of(kind_byte & 0x0f).ok_or_else(|| malformed(WHAT, "unknown kind of entry"))?;
-        let has_extents = kind_byte & HAS_EXTENTS != 0;
+        let is_directory = kind == EntryKind::Directory;
+        let has_extents = !is_directory && kind_byte & HAS_EXTENTS != 0;
         if has_extents && kind != EntryKind::File {
             return Err(malformed(WHAT, "extents of something that is no file"));
         }
@@ -343,7 +358,10 @@ impl<'a> LeafReader<'a> {
         entry.changed = changed;
         entry.inode = self.inode;
         entry.links = self.columns[LINKS].varint()?;
-        entry.torn = kind_byte & TORN != 0;
+        entry.torn = !is_directory && kind_byte & TORN != 0;
+        if is_directory {
+            entry.coverage = coverage_of(kind_byte)?;
+        }
         entry.racy = kind_byte & RACY != 0;
         if kind == EntryKind::File {
             entry.size_bytes = self.columns[SIZES].varint()?;

@@ -3,7 +3,9 @@
 //! A directory is listed whole and its names sorted; then each name is looked at with one call, and a directory is gone
 //! into at once. So entries come in canonical order by themselves, and memory holds the names of one directory a level.
 
+mod coverage;
 mod frame;
+mod ignoring;
 mod output;
 
 use std::collections::VecDeque;
@@ -12,7 +14,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use backup_core::{Entry, EntryError, EntryPath, SourceError};
+use backup_core::{Coverage, Entry, EntryError, EntryPath, SourceError};
 use rustix::fs::{AtFlags, Stat, statat};
 
 use self::frame::{Frame, Scope, leading_names};
@@ -46,6 +48,8 @@ struct Plan {
     /// `None` when it only leads to a root.
     scope: Option<Scope>,
     verdict: Verdict,
+    /// What the rules have said about it already.
+    decided: Option<Verdict>,
     hint: Hint,
 }
 
@@ -69,10 +73,10 @@ impl<'a> Walk<'a> {
             Some(selection) => {
                 let top = rustix::fs::fstat(walk.stack.top()?)?;
                 let scope = Scope { below: 0, selection, device: stat::device(&top), frame: 0 };
-                (Some(scope), walk.rules(scope).at_root(), walk.list(true)?)
+                (Some(scope), walk.rules(scope).at_root(), walk.list(true)?.0)
             }
         };
-        walk.enter(children, roots, scope, verdict, None);
+        walk.enter(children, roots, scope, verdict);
         Ok(walk)
     }
 
@@ -83,6 +87,7 @@ impl<'a> Walk<'a> {
             self.leave();
             return;
         };
+        let decided = frame.decided.get(frame.next).copied().flatten();
         frame.next += 1;
         self.path.clear();
         self.path.extend_from_slice(self.stack.path());
@@ -94,7 +99,7 @@ impl<'a> Walk<'a> {
         if !is_root && !self.view.left_out.is_empty() && self.view.left_out.contains(&self.path) {
             return;
         }
-        let mut plan = Plan { roots, is_root, scope: frame.scope, verdict: frame.verdict, hint };
+        let mut plan = Plan { roots, is_root, scope: frame.scope, verdict: frame.verdict, decided, hint };
         match self.look(&mut plan) {
             Ok(Some(stat)) if stat::is_directory(&stat) => self.visit_directory(plan, &stat),
             Ok(Some(stat)) => self.visit_other(&plan, &stat),
@@ -119,7 +124,10 @@ impl<'a> Walk<'a> {
                     (Some(stat), stat::is_directory(&stat))
                 }
             };
-            plan.verdict = self.decide(scope, plan.verdict, is_directory);
+            plan.verdict = match plan.decided {
+                Some(verdict) => verdict,
+                None => self.decide(scope, plan.verdict, is_directory),
+            };
             match (plan.verdict, plan.roots.is_empty(), is_directory) {
                 (Verdict::Excluded, true, _) | (Verdict::Passed, _, false) => return Ok(None),
                 (Verdict::Excluded, false, _) => plan.scope = None,
@@ -218,20 +226,19 @@ impl<'a> Walk<'a> {
         if self.frames.last().is_some_and(|frame| frame.next >= frame.children.len()) {
             self.stack.release_parent();
         }
-        let Some(entry) = self.entry(opened) else {
+        let Some(mut entry) = self.entry(opened) else {
             self.stack.pop();
             return;
         };
-        let mut withheld = None;
-        if plan.verdict == Verdict::Included || plan.is_root || plan.scope.is_none() {
-            self.emit(entry);
-        } else {
-            withheld = Some(entry);
+        if plan.scope.is_none() && !plan.roots.is_empty() {
+            entry.coverage = Coverage::LeadIn;
         }
+        let is_wanted = plan.verdict == Verdict::Included || plan.is_root || plan.scope.is_none();
         let mut children = Names::default();
+        let mut is_cache = false;
         if plan.scope.is_some() {
             match self.list(plan.is_root) {
-                Ok(names) => children = names,
+                Ok((names, only_tag)) => (children, is_cache) = (names, only_tag),
                 Err(error) => {
                     self.fail("cannot list", &error);
                     plan.scope = None;
@@ -239,7 +246,17 @@ impl<'a> Walk<'a> {
             }
         }
         let inner = plan.roots.start + usize::from(plan.is_root)..plan.roots.end;
-        self.enter(children, inner, plan.scope, plan.verdict, withheld);
+        self.enter(children, inner, plan.scope, plan.verdict);
+        if let Some(scope) = plan.scope
+            && !is_cache
+        {
+            entry.coverage = self.coverage(scope);
+        }
+        if is_wanted {
+            self.emit(entry);
+        } else if let Some(frame) = self.frames.last_mut() {
+            frame.withheld = Some(entry);
+        }
     }
 
     fn new_scope(&self, root: usize, stat: &Stat) -> Scope {
@@ -256,25 +273,18 @@ impl<'a> Walk<'a> {
         &view.selections[scope.selection].rules
     }
 
-    /// The names in the directory on top; of a cache only its tag.
-    fn list(&mut self, is_root: bool) -> io::Result<Names> {
+    /// The names in the directory on top, and whether it is a cache, of which there is only its tag.
+    fn list(&mut self, is_root: bool) -> io::Result<(Names, bool)> {
         let names = Names::list(self.stack.top()?, &mut self.buffer)?;
         if self.view.options.exclude_caches && !is_root && frame::is_cache(self.stack.top()?, &names) {
             let mut tag = Names::default();
             tag.push(frame::CACHE_TAG, Hint::Other);
-            return Ok(tag);
+            return Ok((tag, true));
         }
-        Ok(names)
+        Ok((names, false))
     }
 
-    fn enter(
-        &mut self,
-        mut children: Names,
-        roots: Range<usize>,
-        scope: Option<Scope>,
-        verdict: Verdict,
-        withheld: Option<Entry>,
-    ) {
+    fn enter(&mut self, mut children: Names, roots: Range<usize>, scope: Option<Scope>, verdict: Verdict) {
         let below = match self.stack.path().len() {
             0 => 0,
             len => len + 1,
@@ -287,7 +297,17 @@ impl<'a> Walk<'a> {
         if !ignores.is_empty() {
             self.ignoring.push(self.frames.len());
         }
-        self.frames.push(Frame { children, next: 0, roots, scope, verdict, below, ignores, withheld });
+        self.frames.push(Frame {
+            children,
+            next: 0,
+            decided: Vec::new(),
+            roots,
+            scope,
+            verdict,
+            below,
+            ignores,
+            withheld: None,
+        });
     }
 
     fn leave(&mut self) {
@@ -296,32 +316,6 @@ impl<'a> Walk<'a> {
         while self.ignoring.last().is_some_and(|&index| index >= self.frames.len()) {
             self.ignoring.pop();
         }
-    }
-
-    fn ignore_files(&mut self, children: &Names) -> Vec<crate::rules::PatternSet> {
-        let mut sets = Vec::new();
-        for name in &self.view.options.ignore_files {
-            if !children.contains(name.as_bytes()) {
-                continue;
-            }
-            let read = self.stack.top().and_then(|dir| frame::read_ignore_file(dir, name.as_bytes()));
-            let problems = match read {
-                Ok((set, problems)) => {
-                    if !set.is_empty() {
-                        sets.push(set);
-                    }
-                    problems
-                }
-                Err(error) => vec![error.to_string()],
-            };
-            let path = [self.stack.path(), name.as_bytes()].join(&b'/');
-            let path = path.strip_prefix(b"/").unwrap_or(&path);
-            if let Ok(path) = EntryPath::new(path) {
-                let error = |problem| EntryError::other(&path, "cannot use the ignore file", problem);
-                self.ready.extend(problems.into_iter().map(|problem| Err(error(problem))));
-            }
-        }
-        sets
     }
 }
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use backup_core::{
-    CancelToken, Entry, EntryKind, ManualClock, Snapshotter, SourceContext, SourceError, SourceView, SystemClock,
-    Timestamp,
+    CancelToken, Coverage, Entry, EntryKind, ManualClock, Snapshotter, SourceContext, SourceError, SourceView,
+    SystemClock, Timestamp,
 };
 use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
 
@@ -70,6 +70,47 @@ fn root_inside_an_excluded_directory_is_still_captured() {
     let mut options = FilesOptions::new([dir.path().join("a"), dir.path().join("a/skip/in")]);
     options.exclude = vec!["skip".into(), "in".into()];
     assert_eq!(listed(dir.path(), options).0, ["a", "a/skip", "a/skip/in", "a/skip/in/1"]);
+}
+
+/// What a restore may remove beside the backup's own entries hangs on this.
+#[test]
+fn directories_say_how_much_of_them_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in
+        ["all/a", "all/in/b", "cache/b", "ignored/a", "ignored/b", "own/a", "own/repository/x", "some/a", "some/x.tmp"]
+    {
+        write(&dir.path().join("r").join(file), b"x");
+    }
+    write(&dir.path().join("r/ignored/.ignore"), b"b\n");
+    write(&dir.path().join("r/cache/CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    let mut options = FilesOptions::new([dir.path().join("r")]);
+    options.exclude = vec!["*.tmp".into()];
+    options.ignore_files = vec![".ignore".into()];
+    options.exclude_caches = true;
+    let left_out = [dir.path().join("r/own/repository")];
+    let above = dir.path().canonicalize().unwrap().strip_prefix("/").unwrap().display().to_string();
+    let coverage = |options: FilesOptions| -> Vec<(String, Coverage)> {
+        let (clock, cancel) = (SystemClock::new(), CancelToken::new());
+        let context = SourceContext { left_out: &left_out, ..SourceContext::new(&clock, &cancel) };
+        let view = FilesSnapshotter::new(options).unwrap().begin(&context).unwrap();
+        let directories = view.entries().map(Result::unwrap).filter(|entry| entry.kind == EntryKind::Directory);
+        directories.map(|entry| (entry.path.to_string(), entry.coverage)).collect()
+    };
+    let found = coverage(options.clone());
+    let (leading, within): (Vec<_>, Vec<_>) = found.into_iter().partition(|(path, _)| above.starts_with(path.as_str()));
+    assert!(leading.len() > 1 && leading.iter().all(|(_, coverage)| *coverage == Coverage::LeadIn), "{leading:?}");
+    let expected = [
+        ("r", Coverage::Whole),
+        ("r/all", Coverage::Whole),
+        ("r/all/in", Coverage::Whole),
+        ("r/cache", Coverage::Part),
+        ("r/ignored", Coverage::Part),
+        ("r/own", Coverage::Part),
+        ("r/some", Coverage::Part),
+    ];
+    assert_eq!(within, expected.map(|(name, coverage)| (format!("{above}/{name}"), coverage)));
+    options.max_file_bytes = Some(100);
+    assert!(coverage(options).iter().all(|(_, coverage)| *coverage != Coverage::Whole), "any file may be too large");
 }
 
 #[test]

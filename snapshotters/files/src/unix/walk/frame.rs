@@ -27,6 +27,8 @@ const MAX_IGNORE_FILE_BYTES: usize = 1 << 20;
 pub(super) struct Frame {
     pub(super) children: Names,
     pub(super) next: usize,
+    /// What the rules said about each name, where they were asked when the directory was listed.
+    pub(super) decided: Vec<Option<Verdict>>,
     /// The roots below this directory.
     pub(super) roots: Range<usize>,
     /// `None` when the directory only leads to roots.
