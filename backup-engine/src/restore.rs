@@ -50,6 +50,9 @@ pub struct RestoreOptions {
     /// Whether only a report is made.
     pub dry_run: bool,
     /// Whether entries of restored directories that the snapshot doesn't have are removed.
+    ///
+    /// Only in directories of which the snapshot has everything that was in them: not in those that lead to what is restored, not
+    /// where something was excluded, and not where `strip` makes one directory of several.
     pub delete_extra: bool,
     /// Whether the content of existing files of the right size and time is compared too.
     pub verify_existing: bool,
@@ -93,8 +96,10 @@ pub struct RestoreReport {
     pub skipped: u64,
     /// Entries restored beside a local one.
     pub kept_both: u64,
-    /// Entries removed because the snapshot doesn't have them.
+    /// Entries removed because the snapshot doesn't have them, or that would be.
     pub deleted: u64,
+    /// Which: the topmost of each; at most [`MAX_LISTED`] of them.
+    pub deletions: Vec<EntryPath>,
     /// Bytes of content written.
     pub restored_bytes: u64,
     /// Bytes read from the store.
@@ -122,6 +127,9 @@ pub enum RestoreError {
     /// The repository could not be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// What the snapshot lacks can't be removed: it lacks things that could not be read.
+    #[error("the snapshot lacks {0} entries that could not be read, so what it doesn't have may still be wanted")]
+    Incomplete(u64),
     /// Something that was asked for is not in the snapshot.
     #[error("`{0}` is not in the snapshot")]
     NotInSnapshot(EntryPath),
@@ -149,6 +157,9 @@ impl Repository {
     ) -> Result<RestoreReport, RestoreError> {
         let on_drop = crate::background::CancelOnDrop::new(&cancel);
         let repository = self.clone();
+        if options.delete_extra && snapshot.record.problems > 0 {
+            return Err(RestoreError::Incomplete(snapshot.record.problems));
+        }
         let root = snapshot.record.tree;
         let handle = tokio::runtime::Handle::current();
         let run = tokio::task::spawn_blocking(move || {

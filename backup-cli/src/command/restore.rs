@@ -65,6 +65,10 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
         match error {
             RestoreError::NotInSnapshot(_) => failed
                 .hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot)),
+            RestoreError::Incomplete(_) => failed.hint("restore without `--delete`, or a snapshot without problems"),
+            RestoreError::Cancelled => failed.hint(
+                "run the same command again: every file is whole or as it was, and what is there is not written again",
+            ),
             _ => failed,
         }
     })?;
@@ -129,6 +133,7 @@ fn resolver(context: &Context, args: &RestoreArgs) -> Result<Arc<dyn ConflictRes
 fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &RestoreReport) -> Result<Exit, CliError> {
     let output = &context.output;
     show_conflicts(context, &report.conflicts)?;
+    show_deletions(context, args.dry_run, report)?;
     show_problems(context, &report.problems, report.problem_count);
     let summary = Summary {
         snapshot: snapshot.id.to_string(),
@@ -156,7 +161,7 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
             (report.unchanged, "already there"),
             (report.skipped, "left as they are"),
             (report.kept_both, "restored beside what is there"),
-            (report.deleted, "removed"),
+            (report.deleted, if args.dry_run { "to be removed" } else { "removed" }),
         ];
         let rest: Vec<String> = rest
             .iter()
@@ -177,6 +182,25 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
 /// Whether an entry could not be written for want of space.
 fn is_full(kind: std::io::ErrorKind) -> bool {
     matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// What `--delete` removes.
+fn show_deletions(context: &Context, dry_run: bool, report: &RestoreReport) -> Result<(), CliError> {
+    let output = &context.output;
+    if output.is_json() {
+        return report.deletions.iter().try_for_each(|path| match output.json("deletion", &PathText::from(path)) {
+            Err(error) if !error.output_closed => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        });
+    }
+    let shown = if output.options.verbose || dry_run { report.deletions.len() } else { SHOWN_CONFLICTS };
+    let what = if dry_run { "would be removed" } else { "removed" };
+    report.deletions.iter().take(shown).for_each(|path| output.say(format!("/{path}: {what}")));
+    let shown = shown.min(report.deletions.len()) as u64;
+    if report.deleted > shown {
+        output.say(format!("and {} more", human::things(report.deleted - shown, "entry", "entries")));
+    }
+    Ok(())
 }
 
 fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<(), CliError> {

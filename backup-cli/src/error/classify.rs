@@ -6,6 +6,7 @@ use backup_core::{SourceError, StorageError, StorageErrorKind};
 use backup_engine::create::CreateError;
 use backup_engine::error::RepositoryError;
 use backup_engine::repository::{InitError, OpenError};
+use backup_engine::restore::RestoreError;
 use backup_engine::snapshots::FindSnapshotError;
 
 use crate::exit_code::Exit;
@@ -54,6 +55,9 @@ fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
             CreateError::Repository(error) => repository(error),
             _ => None,
         };
+    }
+    if let Some(RestoreError::Cancelled) = error.downcast_ref::<RestoreError>() {
+        return Some(Exit::Interrupted);
     }
     if let Some(error) = error.downcast_ref::<SourceError>() {
         return source(error);

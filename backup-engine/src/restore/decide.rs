@@ -16,6 +16,8 @@ pub(super) enum Decision {
         path: EntryPath,
         /// The regular file that stands there now, if one does.
         replaces: Option<Box<Entry>>,
+        /// Whether a directory stands there, which goes once there is something to put in its place.
+        clears: bool,
     },
     /// It is there as it should be; its metadata may not be.
     Unchanged {
@@ -38,7 +40,7 @@ pub(super) fn decide(
     dry_run: bool,
 ) -> Result<Decision, EntryError> {
     let Some(local) = target.inspect(&entry.path)? else {
-        return Ok(Decision::Write { path: entry.path.clone(), replaces: None });
+        return Ok(Decision::Write { path: entry.path.clone(), replaces: None, clears: false });
     };
     if looks_same(entry, &local) {
         return Ok(Decision::Unchanged { local: Box::new(local) });
@@ -48,18 +50,19 @@ pub(super) fn decide(
     match resolution {
         Resolution::KeepLocal => Ok(Decision::Skip),
         Resolution::KeepBackup => {
-            // A rename replaces a file by a file; a directory in the way, or a file in a directory's way, must go first.
-            let in_the_way = (local.kind == EntryKind::Directory) != (entry.kind == EntryKind::Directory);
-            if in_the_way && !dry_run {
+            // A rename replaces a file by a file; a directory in the way, or what is in a directory's way, must go.
+            let (is_directory, wants_directory) =
+                (local.kind == EntryKind::Directory, entry.kind == EntryKind::Directory);
+            if wants_directory && !is_directory && !dry_run {
                 target.remove(&entry.path)?;
             }
             let replaces = (local.kind == EntryKind::File).then(|| Box::new(local));
-            Ok(Decision::Write { path: entry.path.clone(), replaces })
+            Ok(Decision::Write { path: entry.path.clone(), replaces, clears: is_directory && !wants_directory })
         }
         Resolution::KeepBoth { suffix } => {
             let path = free_name(entry, suffix.as_str(), target)?;
             outcome.kept_both();
-            Ok(Decision::Write { path, replaces: None })
+            Ok(Decision::Write { path, replaces: None, clears: false })
         }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) restored_files: AtomicU64,
     pub(super) restored_bytes: AtomicU64,
     pub(super) read_bytes: AtomicU64,
+    /// Content that is written or need not be: what a bar shows.
+    pub(super) done_bytes: AtomicU64,
     pub(super) kept_both: AtomicU64,
     pub(super) problem_count: AtomicU64,
     pub(super) problems: Mutex<Vec<EntryError>>,
@@ -44,6 +46,11 @@ impl Outcome {
 
     pub(super) fn fail(&self, error: RepositoryError) {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop();
+    }
+
+    /// Makes all workers stop as soon as they can.
+    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use backup_core::{Entry, EntryPath, EntryWriter};
 
@@ -25,6 +26,19 @@ pub(super) const WINDOW_CHUNKS: usize = 16 * 1024;
 /// A window ends at so many bytes, so that progress is seen and directories are finished.
 const WINDOW_BYTES: u64 = 256 << 20;
 
+/// Set when the first name of several could not be restored, so that no other is linked to what stands there instead.
+pub(super) type Lost = Arc<AtomicBool>;
+
+/// An entry that is no directory, with the path under which it is restored.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) entry: Entry,
+    /// Whether a directory stands in its place.
+    pub(super) clears: bool,
+    /// Of the first of several names.
+    pub(super) lost: Option<Lost>,
+}
+
 /// One file that is being restored.
 pub(super) struct FileJob {
     /// The entry, with the path under which it is restored.
@@ -32,6 +46,10 @@ pub(super) struct FileJob {
     /// Chunks that are not written yet.
     pub(super) left: AtomicUsize,
     pub(super) failed: AtomicBool,
+    /// Where its other names look whether it is there; `None` when it has none.
+    pub(super) lost: Option<Lost>,
+    /// Whether a directory stands in its place and goes when the file is whole.
+    pub(super) clears: bool,
     /// Filled by the first chunk, taken by the last.
     pub(super) writer: RwLock<Option<Box<dyn EntryWriter>>>,
     /// How many chunks the file has.
@@ -39,11 +57,14 @@ pub(super) struct FileJob {
 }
 
 impl FileJob {
-    pub(super) fn new(entry: Entry, chunks: usize) -> Self {
+    pub(super) fn new(placed: Placed, chunks: usize) -> Self {
+        let Placed { entry, clears, lost } = placed;
         Self {
             entry,
             left: AtomicUsize::new(chunks),
             failed: AtomicBool::new(false),
+            lost,
+            clears,
             writer: RwLock::new(None),
             chunks,
         }
@@ -99,17 +120,25 @@ pub(super) struct Window {
 /// What has to wait for files.
 #[derive(Debug)]
 pub(super) enum After {
-    Special(Entry),
-    HardLink { entry: Entry, existing: EntryPath },
+    Special(Placed),
+    /// Another name of something that is restored, unless that was lost.
+    HardLink {
+        placed: Placed,
+        existing: EntryPath,
+        lost: Lost,
+    },
     FinishDirectory(Entry),
-    DeleteExtra { directory: EntryPath, keep: Vec<Vec<u8>> },
+    DeleteExtra {
+        directory: EntryPath,
+        keep: Vec<Vec<u8>>,
+    },
 }
 
 impl Window {
     /// Adds a file without content.
-    pub(super) fn add_empty(&mut self, entry: Entry) {
+    pub(super) fn add_empty(&mut self, file: Placed) {
         self.empty.push(self.files.len());
-        self.files.push(Arc::new(FileJob::new(entry, 0)));
+        self.files.push(Arc::new(FileJob::new(file, 0)));
     }
 
     /// Adds neighbouring chunks of a file, from an offset of its content on, and notes which blocks they need.
@@ -141,10 +170,10 @@ impl Window {
     }
 
     /// Adds a file that replaces an existing one with which it may have much in common.
-    pub(super) fn add_delta(&mut self, entry: Entry, existing: EntryPath, chunks: Vec<ChunkRef>) {
+    pub(super) fn add_delta(&mut self, placed: Placed, existing: EntryPath, chunks: Vec<ChunkRef>) {
         let file = self.files.len();
-        self.content_bytes += entry.size_bytes;
-        self.files.push(Arc::new(FileJob::new(entry, chunks.len())));
+        self.content_bytes += placed.entry.size_bytes;
+        self.files.push(Arc::new(FileJob::new(placed, chunks.len())));
         self.deltas.push(Task::Delta { file, existing, chunks });
     }
 
@@ -221,10 +250,11 @@ impl Latch {
         }
     }
 
-    pub(super) fn wait(&self) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        while *left > 0 {
-            left = self.done.wait(left).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits until all is done, but not longer than that; says whether it is.
+    pub(super) fn wait(&self, longest: Duration) -> bool {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, _) =
+            self.done.wait_timeout_while(left, longest, |left| *left > 0).unwrap_or_else(PoisonError::into_inner);
+        *left == 0
     }
 }

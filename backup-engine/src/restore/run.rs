@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::runtime::Handle;
 
 use self::directories::{Made, OpenDirectory};
+use self::place::{LinkGroup, LinkKey};
 use self::settle::Running;
 use super::outcome::Outcome;
 use super::plan::{Latch, Task, Window};
@@ -31,6 +32,9 @@ use crate::tree::walk::TreeDamage;
 
 /// Tasks that wait for a worker; each is small until it runs.
 const MAX_WAITING_TASKS: usize = 64;
+
+/// The clock is looked at after so many entries.
+const PROGRESS_EVERY_ITEMS: u64 = 256;
 
 /// Progress is reported at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
@@ -50,7 +54,13 @@ struct Restore<'a> {
     window: Window,
     running: VecDeque<Running>,
     directories: Vec<OpenDirectory>,
-    hard_links: HashMap<(u64, u64), (EntryPath, u64)>,
+    hard_links: HashMap<LinkKey, LinkGroup>,
+    /// Whether a part of the tree could not be read.
+    tree_is_damaged: bool,
+    /// What `strip` took off the first path, and whether it took off others too.
+    stripped: Option<Vec<u8>>,
+    merges: bool,
+    cut_short: bool,
     report: RestoreReport,
     items: u64,
     now: &'a dyn Fn() -> Duration,
@@ -103,6 +113,10 @@ pub(super) fn run(
             running: VecDeque::new(),
             directories: Vec::new(),
             hard_links: HashMap::new(),
+            tree_is_damaged: false,
+            stripped: None,
+            merges: false,
+            cut_short: false,
             report: RestoreReport::default(),
             items: 0,
             now: &now,
@@ -161,7 +175,8 @@ impl Restore<'_> {
         }
         self.dispatch();
         while self.settle_oldest() {}
-        walked.map(|()| self.report)
+        walked?;
+        if self.cut_short { Err(RestoreError::Cancelled) } else { Ok(self.report) }
     }
 
     fn walk(&mut self) -> Result<(), RestoreError> {
@@ -180,7 +195,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Visits the directories above a selected entry, so that they come back with their metadata.
+    /// Visits the directories above a selected entry, so that those that have to be made get their metadata.
     fn enter_ancestors(&mut self, path: &EntryPath) -> Result<(), RestoreError> {
         let mut ancestors: Vec<_> = std::iter::successors(path.parent(), EntryPath::parent).collect();
         ancestors.reverse();
@@ -189,12 +204,14 @@ impl Restore<'_> {
                 continue;
             }
             let mut walk = TreeWalk::from_path(Arc::clone(&self.reader), self.root, &ancestor);
-            if let Some(Ok(item)) = walk.next()
-                && item.entry.path == ancestor
-                && item.entry.kind == EntryKind::Directory
-            {
-                self.leave_directories(Some(&ancestor));
-                self.enter_directory(item.entry, false);
+            match walk.next() {
+                Some(Ok(item)) if item.entry.path == ancestor && item.entry.kind == EntryKind::Directory => {
+                    self.leave_directories(Some(&ancestor));
+                    self.open_missing(&ancestor);
+                    self.enter_directory(item.entry, false);
+                }
+                Some(Err(damage)) => self.tree_damage(damage, Some(path))?,
+                Some(Ok(_)) | None => {}
             }
         }
         Ok(())
@@ -204,7 +221,7 @@ impl Restore<'_> {
     fn take(&mut self, walk: TreeWalk, subtree: Option<&EntryPath>) -> Result<(), RestoreError> {
         let mut found = false;
         for item in walk {
-            if self.cancel.is_cancelled() {
+            if self.is_cancelled() {
                 return Err(RestoreError::Cancelled);
             }
             if self.outcome.is_stopped() {
@@ -223,9 +240,7 @@ impl Restore<'_> {
             self.progress();
         }
         match subtree {
-            Some(path) if !found && self.outcome.problem_count.load(Ordering::Relaxed) == 0 => {
-                Err(RestoreError::NotInSnapshot(path.clone()))
-            }
+            Some(path) if !found && !self.tree_is_damaged => Err(RestoreError::NotInSnapshot(path.clone())),
             _ => Ok(()),
         }
     }
@@ -239,19 +254,34 @@ impl Restore<'_> {
         if let Some(path) = path {
             self.outcome.problem(EntryError::other(&path, "cannot restore everything from", chain(&damage)));
         }
+        self.tree_is_damaged = true;
         self.directories.iter_mut().for_each(|directory| directory.complete = false);
         Ok(())
     }
 
+    /// Whether somebody cancelled; workers are told.
+    fn is_cancelled(&mut self) -> bool {
+        if self.cancel.is_cancelled() {
+            self.cut_short = true;
+            self.outcome.stop();
+        }
+        self.cut_short
+    }
+
     fn progress(&mut self) {
         self.items += 1;
-        if !self.items.is_multiple_of(256) {
-            return;
+        if self.items.is_multiple_of(PROGRESS_EVERY_ITEMS) {
+            self.tick();
         }
+    }
+
+    /// Looks around while there is time: cancels, and reports progress.
+    fn tick(&mut self) {
+        self.is_cancelled();
         let now = (self.now)();
         if now.saturating_sub(self.reported) >= PROGRESS_EVERY {
             self.reported = now;
-            let done = Work { items: self.items, bytes: self.outcome.restored_bytes.load(Ordering::Relaxed) };
+            let done = Work { items: self.items, bytes: self.outcome.done_bytes.load(Ordering::Relaxed) };
             let total = Work { items: self.root.entries, bytes: self.root.bytes };
             self.monitor.event(&Event::Progress { phase: Phase::Restore, done, total: Some(total) });
         }
@@ -263,6 +293,7 @@ impl Restore<'_> {
 
     fn entry(&mut self, item: TreeEntry) -> Result<(), RestoreError> {
         self.leave_directories(Some(&item.entry.path));
+        self.open_missing(&item.entry.path);
         let accepted = self.is_accepted(&item.entry);
         if let Some(parent) = self.directories.last_mut() {
             if self.options.delete_extra {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use backup_core::{ByteRange, Entry, EntryError, EntryPath, RestoreTarget};
+use backup_core::{ByteRange, Entry, EntryError, EntryPath, EntryWriter, RestoreTarget};
 
 use super::outcome::Outcome;
 use super::plan::{BlockUses, FileJob, Task, Use, Window};
@@ -46,10 +46,10 @@ impl<'a> Writer<'a> {
             Task::Empty(files) => {
                 for file in files {
                     let job = &window.files[file];
-                    self.finished(
-                        job,
-                        self.target.create_file(&job.entry).and_then(|writer| writer.commit(&job.entry)),
-                    );
+                    match self.target.create_file(&job.entry) {
+                        Ok(writer) => self.commit(job, writer),
+                        Err(problem) => self.problem_once(job, problem),
+                    }
                 }
                 Ok(())
             }
@@ -88,6 +88,9 @@ impl<'a> Writer<'a> {
         };
         self.outcome.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         for block in blocks {
+            if self.outcome.is_stopped() {
+                return Ok(());
+            }
             let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
             let len = block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES;
             self.run_block(window, block, &envelope, &bytes[from..from + len])?;
@@ -135,6 +138,7 @@ impl<'a> Writer<'a> {
 
     /// Writes a verified blob to its place and commits the file when it was the last.
     fn write(&self, job: &FileJob, content_offset: u64, blob: &[u8]) {
+        self.outcome.done_bytes.fetch_add(blob.len() as u64, Ordering::Relaxed);
         if let Err(problem) = self.try_write(job, content_offset, blob) {
             self.problem_once(job, problem);
         }
@@ -177,13 +181,16 @@ impl<'a> Writer<'a> {
             if let Some(writer) = writer
                 && !job.failed.load(Ordering::Acquire)
             {
-                self.finished(job, writer.commit(&job.entry));
+                self.commit(job, writer);
             }
         }
     }
 
-    fn finished(&self, job: &FileJob, committed: Result<(), EntryError>) {
-        match committed {
+    /// Puts a whole file in its place.
+    fn commit(&self, job: &FileJob, writer: Box<dyn EntryWriter>) {
+        // Not before: what stands there is all there is when the backup's content turns out to be damaged.
+        let cleared = if job.clears { self.target.remove(&job.entry.path) } else { Ok(()) };
+        match cleared.and_then(|()| writer.commit(&job.entry)) {
             Ok(()) => {
                 self.outcome.restored_files.fetch_add(1, Ordering::Relaxed);
                 self.outcome.restored_bytes.fetch_add(job.entry.size_bytes, Ordering::Relaxed);
@@ -194,6 +201,9 @@ impl<'a> Writer<'a> {
 
     fn problem_once(&self, job: &FileJob, problem: EntryError) {
         if !job.failed.swap(true, Ordering::AcqRel) {
+            if let Some(lost) = &job.lost {
+                lost.store(true, Ordering::Release);
+            }
             self.outcome.problem(problem);
         }
     }
@@ -209,6 +219,9 @@ impl<'a> Writer<'a> {
         let mut buffer = Vec::new();
         let mut offset = 0;
         for chunk in chunks {
+            if self.outcome.is_stopped() {
+                return Ok(());
+            }
             let content_offset = offset;
             offset += chunk.len_bytes;
             let matches = local.as_ref().is_some_and(|local| {
@@ -246,12 +259,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Writes a part of the content where the entry's extents put it.
-fn write_content(
-    writer: &dyn backup_core::EntryWriter,
-    entry: &Entry,
-    content_offset: u64,
-    blob: &[u8],
-) -> Result<(), EntryError> {
+fn write_content(writer: &dyn EntryWriter, entry: &Entry, content_offset: u64, blob: &[u8]) -> Result<(), EntryError> {
     let failed = |error: std::io::Error| EntryError::io(&entry.path, "cannot write", &error);
     let Some(extents) = &entry.extents else {
         return writer.write_at(content_offset, blob).map_err(failed);

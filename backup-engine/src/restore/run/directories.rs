@@ -1,6 +1,6 @@
 //! Directories that the walk is in: made when something comes below them, finished when it leaves them.
 
-use backup_core::{Entry, EntryPath};
+use backup_core::{Coverage, Entry, EntryError, EntryKind, EntryPath};
 
 use super::Restore;
 use crate::restore::decide::{Decision, decide};
@@ -13,9 +13,10 @@ pub(super) struct OpenDirectory {
     /// As it is restored; `None` where `strip` leaves it out.
     pub(super) entry: Option<Entry>,
     pub(super) made: Made,
-    /// Names in it that the snapshot has; only filled when others are to be deleted.
+    pub(super) standing: Standing,
+    /// Names in it that are the backup's; only filled when others are to be deleted.
     pub(super) names: Vec<Vec<u8>>,
-    /// Whether everything the snapshot has in it is restored, so that others may be deleted.
+    /// Whether everything that was in it is restored, so that anything else may be deleted.
     pub(super) complete: bool,
 }
 
@@ -30,19 +31,59 @@ pub(super) enum Made {
     No,
 }
 
+/// What a directory is to this restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is restored.
+    Asked,
+    /// It only leads to what is: where it is there already, nothing about it changes.
+    Leads,
+    /// The snapshot has nothing about it, or what it had is damaged.
+    Unknown,
+}
+
 impl Restore<'_> {
-    pub(super) fn enter_directory(&mut self, entry: Entry, make_now: bool) {
+    pub(super) fn enter_directory(&mut self, entry: Entry, asked: bool) {
+        let standing = if asked && entry.coverage != Coverage::LeadIn { Standing::Asked } else { Standing::Leads };
+        let complete = standing == Standing::Asked
+            && entry.coverage == Coverage::Whole
+            && self.options.selection.matcher.is_none();
+        self.open_directory(entry, standing, complete);
+        if asked {
+            self.make_directories();
+        }
+    }
+
+    /// Opens the directories above a path that the walk has not come by: the source has no entries for them, or they are lost.
+    pub(super) fn open_missing(&mut self, path: &EntryPath) {
+        let from = self.directories.last().map_or(0, |open| open.source.as_bytes().len() + 1);
+        let rest = path.as_bytes().get(from..).unwrap_or_default();
+        let ends: Vec<usize> =
+            rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| from + at).collect();
+        for end in ends {
+            let Ok(missing) = EntryPath::new(&path.as_bytes()[..end]) else { return };
+            if self.tree_is_damaged {
+                let cause = "what the backup knew of it is damaged; it gets default permissions where it is not there";
+                self.outcome.problem(EntryError::other(&missing, "cannot restore the metadata of", cause));
+            }
+            let mut entry = Entry::new(missing, EntryKind::Directory);
+            // Perhaps nobody else was to look into it.
+            entry.mode = 0o700;
+            if let Some(parent) = self.directories.last_mut().filter(|_| self.options.delete_extra) {
+                parent.names.push(entry.path.name().to_vec());
+            }
+            self.open_directory(entry, Standing::Unknown, false);
+        }
+    }
+
+    fn open_directory(&mut self, entry: Entry, standing: Standing, complete: bool) {
         let source = entry.path.clone();
         let entry = self.placed(entry);
         let made = match self.directories.last() {
             Some(OpenDirectory { made: Made::No, .. }) => Made::No,
             _ => Made::NotYet,
         };
-        let complete = self.options.selection.matcher.is_none();
-        self.directories.push(OpenDirectory { source, entry, made, names: Vec::new(), complete });
-        if make_now {
-            self.make_directories();
-        }
+        self.directories.push(OpenDirectory { source, entry, made, standing, names: Vec::new(), complete });
     }
 
     /// Makes every directory that the walk is in and that is not there yet; says what became of the innermost.
@@ -74,6 +115,7 @@ impl Restore<'_> {
             match decide(&entry, self.target, self.resolver, self.outcome, self.options.dry_run) {
                 Ok(Decision::Unchanged { .. }) => {}
                 Ok(Decision::Write { path, .. }) => {
+                    self.kept_beside(at.checked_sub(1), &entry.path, &path);
                     entry.path = path;
                     self.directories[at].entry = Some(entry.clone());
                 }
@@ -100,33 +142,70 @@ impl Restore<'_> {
         }
     }
 
+    /// Remembers a name that the backup's entry got beside a local one: it is not to be deleted as one that the backup lacks.
+    pub(super) fn kept_beside(&mut self, parent: Option<usize>, wanted: &EntryPath, got: &EntryPath) {
+        if self.options.delete_extra
+            && wanted != got
+            && let Some(parent) = parent.and_then(|at| self.directories.get_mut(at))
+        {
+            parent.names.push(got.name().to_vec());
+        }
+    }
+
     /// Leaves directories that don't hold `path`; all of them for `None`.
     pub(super) fn leave_directories(&mut self, path: Option<&EntryPath>) {
         while let Some(open) = self.directories.pop_if(|open| path.is_none_or(|path| !path.is_within(&open.source))) {
             let Some(entry) = open.entry else { continue };
-            if !matches!(open.made, Made::Yes { .. }) {
-                continue;
-            }
-            if self.options.delete_extra && open.complete {
+            let Made::Yes { fresh } = open.made else { continue };
+            if self.options.delete_extra && open.complete && !fresh && !self.merges {
                 self.window.after.push(After::DeleteExtra { directory: entry.path.clone(), keep: open.names });
             }
-            self.window.after.push(After::FinishDirectory(entry));
+            if open.standing == Standing::Asked || (fresh && open.standing == Standing::Leads) {
+                self.window.after.push(After::FinishDirectory(entry));
+            }
         }
     }
 
     /// The entry with the path under which it is restored; `None` where `strip` leaves it out.
-    pub(super) fn placed(&self, mut entry: Entry) -> Option<Entry> {
+    pub(super) fn placed(&mut self, mut entry: Entry) -> Option<Entry> {
         let depth = entry.path.components().count();
         if depth <= self.options.strip {
             return None;
         }
-        let parent = self.directories.last().and_then(|open| open.entry.as_ref());
-        let path = match parent {
+        let path = match self.directories.last().and_then(|open| open.entry.as_ref()) {
             Some(parent) => parent.path.join(entry.path.name()),
-            // Its directory is stripped or not in the snapshot: what is left of its own path counts.
-            None => EntryPath::new(entry.path.components().skip(self.options.strip).collect::<Vec<_>>().join(&b'/')),
+            // Its directory is stripped, or it has none: what is left of its own path counts.
+            None => {
+                let stripped: Vec<&[u8]> = entry.path.components().take(self.options.strip).collect();
+                let stripped = stripped.join(&b'/');
+                // Where several directories become one, no single one knows what may be in it.
+                self.merges |= self.stripped.get_or_insert_with(|| stripped.clone()) != &stripped;
+                EntryPath::new(entry.path.components().skip(self.options.strip).collect::<Vec<_>>().join(&b'/'))
+            }
         };
         entry.path = path.ok()?;
         Some(entry)
+    }
+
+    /// Removes what the backup doesn't have from a directory of which it has everything.
+    pub(super) fn delete_extra(&mut self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<(), EntryError> {
+        let keep: std::collections::HashSet<&[u8]> = keep.iter().map(Vec::as_slice).collect();
+        if self.options.dry_run && self.target.inspect(directory)?.is_none() {
+            return Ok(());
+        }
+        for name in self.target.names(directory)? {
+            if keep.contains(name.as_slice()) {
+                continue;
+            }
+            let Ok(path) = directory.join(&name) else { continue };
+            if !self.options.dry_run {
+                self.target.remove(&path)?;
+            }
+            self.report.deleted += 1;
+            if self.report.deletions.len() < crate::restore::MAX_LISTED {
+                self.report.deletions.push(path);
+            }
+        }
+        Ok(())
     }
 }

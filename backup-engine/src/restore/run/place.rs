@@ -1,6 +1,7 @@
 //! One entry that is no directory: what becomes of it where it is to be.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use backup_core::{Entry, EntryError, EntryKind, EntryPath};
 
@@ -9,9 +10,29 @@ use crate::format::BlobType;
 use crate::format::tree::{ChunkRef, Content, TreeEntry};
 use crate::restore::RestoreError;
 use crate::restore::decide::{Decision, decide};
-use crate::restore::plan::{After, FileJob, WINDOW_CHUNKS};
+use crate::restore::plan::{After, FileJob, Lost, Placed, WINDOW_CHUNKS};
 use crate::restore::write::chain;
 use crate::tree::walk::chunks_of;
+
+/// What names of one file have in common: where it was, what it was, and its content, which may have changed between two of them.
+pub(super) type LinkKey = (u64, u64, EntryKind, Option<[u8; 32]>);
+
+fn link_key(entry: &Entry, content: &Content) -> LinkKey {
+    let digest = match content {
+        Content::None => None,
+        Content::Single { digest } | Content::List { digest, .. } => Some(*digest),
+    };
+    (entry.device, entry.inode, entry.kind, digest)
+}
+
+/// A file with several names, once the first of them was met.
+pub(super) struct LinkGroup {
+    /// The first, as it is restored.
+    path: EntryPath,
+    /// How many names are still to come.
+    left: u64,
+    lost: Lost,
+}
 
 impl Restore<'_> {
     pub(super) fn place(
@@ -21,11 +42,12 @@ impl Restore<'_> {
         parent_is_fresh: bool,
     ) -> Result<(), RestoreError> {
         let TreeEntry { mut entry, content } = item;
-        let mut replaces = None;
+        let (mut replaces, mut clears) = (None, false);
         if !parent_is_fresh {
             match decide(&entry, self.target, self.resolver, self.outcome, self.options.dry_run) {
                 Ok(Decision::Skip) => {
                     self.report.skipped += 1;
+                    self.pass_over(entry.size_bytes);
                     return Ok(());
                 }
                 Ok(Decision::Unchanged { local }) => {
@@ -33,14 +55,16 @@ impl Restore<'_> {
                         || entry.kind != EntryKind::File
                         || self.has_same_content(&entry, &content)?;
                     if is_right {
-                        self.unchanged(entry, &local);
+                        self.pass_over(entry.size_bytes);
+                        self.unchanged(entry, &content, &local);
                         return Ok(());
                     }
                     replaces = Some(local);
                 }
-                Ok(Decision::Write { path, replaces: there }) => {
+                Ok(Decision::Write { path, replaces: there, clears: is_directory }) => {
+                    self.kept_beside(self.directories.len().checked_sub(1), &entry.path, &path);
                     entry.path = path;
-                    replaces = there;
+                    (replaces, clears) = (there, is_directory);
                 }
                 Err(problem) => {
                     self.outcome.problem(problem);
@@ -49,22 +73,31 @@ impl Restore<'_> {
             }
         }
         // Links, pipes and devices can have several names as well.
+        let mut lost = None;
         if entry.links > 1 {
-            if let Some((existing, left)) = self.hard_links.get_mut(&(entry.device, entry.inode)) {
-                let existing = existing.clone();
-                *left -= 1;
-                if *left == 0 {
-                    self.hard_links.remove(&(entry.device, entry.inode));
+            let key = link_key(&entry, &content);
+            if let Some(group) = self.hard_links.get_mut(&key) {
+                let (existing, first_lost) = (group.path.clone(), Arc::clone(&group.lost));
+                group.left -= 1;
+                if group.left == 0 {
+                    self.hard_links.remove(&key);
                 }
                 self.report.restored_others += 1;
-                self.after(After::HardLink { entry, existing });
+                self.pass_over(entry.size_bytes);
+                self.after(After::HardLink {
+                    placed: Placed { entry, clears, lost: None },
+                    existing,
+                    lost: first_lost,
+                });
                 return Ok(());
             }
-            self.hard_links.insert((entry.device, entry.inode), (entry.path.clone(), entry.links - 1));
+            let group = LinkGroup { path: entry.path.clone(), left: entry.links - 1, lost: Lost::default() };
+            lost = Some(Arc::clone(&group.lost));
+            self.hard_links.insert(key, group);
         }
         if entry.kind != EntryKind::File {
             self.report.restored_others += 1;
-            self.after(After::Special(entry));
+            self.after(After::Special(Placed { entry, clears, lost }));
             return Ok(());
         }
         if self.options.dry_run {
@@ -75,23 +108,36 @@ impl Restore<'_> {
         let chunks = match chunks_of(&self.reader, stored_bytes(&entry), &content) {
             Ok(chunks) => chunks,
             Err(error) if error.is_damage() => {
+                if let Some(lost) = lost {
+                    lost.store(true, Ordering::Release);
+                }
                 self.outcome.problem(EntryError::other(source, "cannot restore", chain(&error)));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        self.add_file(entry, chunks, replaces.is_some());
+        // Holes are not written, but they count.
+        self.pass_over(entry.size_bytes - stored_bytes(&entry).min(entry.size_bytes));
+        self.add_file(Placed { entry, clears, lost }, chunks, replaces.is_some());
         Ok(())
     }
 
-    fn add_file(&mut self, entry: Entry, chunks: Vec<ChunkRef>, replaces_a_file: bool) {
+    /// Counts content that need not be written.
+    fn pass_over(&self, bytes: u64) {
+        self.outcome.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn add_file(&mut self, placed: Placed, chunks: Vec<ChunkRef>, replaces_a_file: bool) {
         if chunks.is_empty() {
-            self.window.add_empty(entry);
-        } else if replaces_a_file && entry.extents.is_none() && (chunks.len() > 1 || self.options.verify_existing) {
-            let existing = entry.path.clone();
-            self.window.add_delta(entry, existing, chunks);
+            self.window.add_empty(placed);
+        } else if replaces_a_file
+            && placed.entry.extents.is_none()
+            && (chunks.len() > 1 || self.options.verify_existing)
+        {
+            let existing = placed.entry.path.clone();
+            self.window.add_delta(placed, existing, chunks);
         } else {
-            let job = Arc::new(FileJob::new(entry, chunks.len()));
+            let job = Arc::new(FileJob::new(placed, chunks.len()));
             let mut offset = 0;
             for part in chunks.chunks(WINDOW_CHUNKS) {
                 self.window.add_chunks(&job, part, offset, self.reader.index());
@@ -131,7 +177,7 @@ impl Restore<'_> {
         Ok(true)
     }
 
-    fn unchanged(&mut self, entry: Entry, local: &Entry) {
+    fn unchanged(&mut self, entry: Entry, content: &Content, local: &Entry) {
         self.report.unchanged += 1;
         let same_metadata = entry.mode == local.mode
             && entry.uid == local.uid
@@ -145,8 +191,8 @@ impl Restore<'_> {
             self.outcome.problem(problem);
         }
         if entry.links > 1 {
-            let (device, inode, links) = (entry.device, entry.inode, entry.links);
-            self.hard_links.entry((device, inode)).or_insert((entry.path, links - 1));
+            let (key, left) = (link_key(&entry, content), entry.links - 1);
+            self.hard_links.entry(key).or_insert(LinkGroup { path: entry.path, left, lost: Lost::default() });
         }
     }
 }

@@ -1,16 +1,21 @@
 //! Windows: handed to the workers, waited for, and what had to wait for their files.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use backup_core::{EntryError, EntryPath};
+use backup_core::EntryError;
+use crossbeam_channel::SendTimeoutError;
 
-use super::Restore;
+use super::{Job, Restore};
 use crate::error::RepositoryError;
-use crate::restore::plan::{After, Latch};
+use crate::restore::plan::{After, Latch, Placed};
 
 /// Windows that are worked on while the next is planned.
 const WINDOWS_AHEAD: usize = 2;
+
+/// While the planner waits for workers, it looks so often whether somebody cancelled, and reports progress.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A window that workers are busy with.
 pub(super) struct Running {
@@ -37,7 +42,7 @@ impl Restore<'_> {
         let latch = Arc::new(Latch::new(tasks.len()));
         let window = Arc::new(window);
         for task in tasks {
-            if self.jobs.send((Arc::clone(&window), Arc::clone(&latch), task)).is_err() {
+            if !self.hand_out((Arc::clone(&window), Arc::clone(&latch), task)) {
                 // All workers are gone, which only happens when they died.
                 self.outcome.fail(RepositoryError::WorkerDied);
                 return;
@@ -49,37 +54,64 @@ impl Restore<'_> {
         }
     }
 
+    /// Waits for room in the queue; `false` when nobody serves it any more.
+    fn hand_out(&mut self, mut job: Job) -> bool {
+        loop {
+            match self.jobs.send_timeout(job, TICK) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Timeout(back)) => {
+                    job = back;
+                    self.tick();
+                }
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+            }
+        }
+    }
+
     /// Waits for the oldest window and does what had to wait for its files. Returns whether there was one.
     pub(super) fn settle_oldest(&mut self) -> bool {
         let Some(Running { latch, after }) = self.running.pop_front() else { return false };
-        latch.wait();
-        if self.options.dry_run || self.outcome.is_stopped() {
-            return true;
+        while !latch.wait(TICK) {
+            self.tick();
         }
         for after in after {
-            let done = match after {
-                After::Special(entry) => self.target.create_special(&entry),
-                After::HardLink { entry, existing } => self.target.create_hard_link(&entry, &existing),
-                After::FinishDirectory(entry) => self.target.finish_directory(&entry),
-                After::DeleteExtra { directory, keep } => self.delete_extra(&directory, &keep),
-            };
-            if let Err(problem) = done {
+            if self.is_cancelled() || self.outcome.is_stopped() {
+                break;
+            }
+            if let Err(problem) = self.finish(after) {
                 self.outcome.problem(problem);
             }
         }
         true
     }
 
-    fn delete_extra(&mut self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<(), EntryError> {
-        let keep: HashSet<&[u8]> = keep.iter().map(Vec::as_slice).collect();
-        for name in self.target.names(directory)? {
-            if keep.contains(name.as_slice()) {
-                continue;
+    fn finish(&mut self, after: After) -> Result<(), EntryError> {
+        match after {
+            After::DeleteExtra { directory, keep } => self.delete_extra(&directory, &keep),
+            _ if self.options.dry_run => Ok(()),
+            After::Special(placed) => {
+                let made = self.clear(&placed).and_then(|()| self.target.create_special(&placed.entry));
+                if made.is_err()
+                    && let Some(lost) = &placed.lost
+                {
+                    lost.store(true, Ordering::Release);
+                }
+                made
             }
-            let Ok(path) = directory.join(&name) else { continue };
-            self.target.remove(&path)?;
-            self.report.deleted += 1;
+            After::HardLink { placed, existing, lost } => {
+                if lost.load(Ordering::Acquire) {
+                    let cause = format!("it is another name of `{existing}`, which could not be restored");
+                    return Err(EntryError::other(&placed.entry.path, "cannot restore", cause));
+                }
+                self.clear(&placed)?;
+                self.target.create_hard_link(&placed.entry, &existing)
+            }
+            After::FinishDirectory(entry) => self.target.finish_directory(&entry),
         }
-        Ok(())
+    }
+
+    /// Removes the directory in an entry's place.
+    fn clear(&self, placed: &Placed) -> Result<(), EntryError> {
+        if placed.clears { self.target.remove(&placed.entry.path) } else { Ok(()) }
     }
 }

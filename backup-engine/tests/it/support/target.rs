@@ -17,6 +17,25 @@ pub(crate) struct MemoryTarget {
 }
 
 impl MemoryTarget {
+    /// Nothing can be where no directory is.
+    fn within(files: &Files, path: &EntryPath) -> Result<(), EntryError> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        match files.get(&parent) {
+            Some((entry, _)) if entry.kind == EntryKind::Directory => Ok(()),
+            Some(_) => Err(EntryError::other(path, "cannot make", "what should hold it is no directory")),
+            None => Err(EntryError::other(path, "cannot make", "its directory is not there")),
+        }
+    }
+
+    /// Puts an entry in its place; a directory there is in the way.
+    fn replace(files: &mut Files, entry: &Entry, bytes: Vec<u8>) -> Result<(), EntryError> {
+        if files.get(&entry.path).is_some_and(|(there, _)| there.kind == EntryKind::Directory) {
+            return Err(EntryError::other(&entry.path, "cannot make", "a directory is in its place"));
+        }
+        files.insert(entry.path.clone(), (entry.clone(), bytes));
+        Ok(())
+    }
+
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap()
     }
@@ -57,6 +76,7 @@ impl RestoreTarget for MemoryTarget {
             Some((existing, _)) if existing.kind == EntryKind::Directory => Ok(false),
             Some(_) => Err(EntryError::other(&entry.path, "cannot make directory", "something else is there")),
             None => {
+                Self::within(&files, &entry.path)?;
                 files.insert(entry.path.clone(), (entry.clone(), Vec::new()));
                 Ok(true)
             }
@@ -65,20 +85,22 @@ impl RestoreTarget for MemoryTarget {
 
     fn create_file(&self, entry: &Entry) -> Result<Box<dyn EntryWriter>, EntryError> {
         let size = usize::try_from(entry.size_bytes).unwrap();
+        Self::within(&self.files(), &entry.path)?;
         Ok(Box::new(MemoryWriter { target: self.clone(), bytes: Mutex::new(vec![0; size]) }))
     }
 
     fn create_special(&self, entry: &Entry) -> Result<(), EntryError> {
-        self.files().insert(entry.path.clone(), (entry.clone(), Vec::new()));
-        Ok(())
+        let mut files = self.files();
+        Self::within(&files, &entry.path)?;
+        Self::replace(&mut files, entry, Vec::new())
     }
 
     fn create_hard_link(&self, entry: &Entry, existing: &EntryPath) -> Result<(), EntryError> {
         let mut files = self.files();
         let bytes = files.get(existing).map(|(_, bytes)| bytes.clone());
         let bytes = bytes.ok_or_else(|| EntryError::other(existing, "cannot link", "it is not there"))?;
-        files.insert(entry.path.clone(), (entry.clone(), bytes));
-        Ok(())
+        Self::within(&files, &entry.path)?;
+        Self::replace(&mut files, entry, bytes)
     }
 
     fn open_existing(&self, path: &EntryPath) -> Result<Box<dyn ReadAt>, EntryError> {
@@ -138,8 +160,9 @@ impl EntryWriter for MemoryWriter {
 
     fn commit(self: Box<Self>, entry: &Entry) -> Result<(), EntryError> {
         let bytes = self.bytes.into_inner().unwrap();
-        self.target.files().insert(entry.path.clone(), (entry.clone(), bytes));
-        Ok(())
+        let mut files = self.target.files();
+        MemoryTarget::within(&files, &entry.path)?;
+        MemoryTarget::replace(&mut files, entry, bytes)
     }
 }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use backup_core::{Coverage, Entry, EntryError, EntryPath, SourceError};
+use backup_core::{Coverage, Entry, EntryError, SourceError};
 use rustix::fs::{AtFlags, Stat, statat};
 
 use self::frame::{Frame, Scope, leading_names};

@@ -56,7 +56,15 @@ fn entry() -> impl Strategy<Value = TreeEntry> {
                             form => Content::List { digest, list: ChunkList { form, chunks } },
                         };
                     }
-                    EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => {}
+                    EntryKind::Directory => {
+                        entry.torn = false;
+                        entry.coverage = match form {
+                            0 => Coverage::Part,
+                            1 => Coverage::Whole,
+                            _ => Coverage::LeadIn,
+                        };
+                    }
+                    EntryKind::Fifo | EntryKind::Socket => {}
                 }
                 TreeEntry { entry, content }
             },

@@ -1,7 +1,5 @@
 //! The ignore files of a directory.
 
-use std::os::unix::ffi::OsStrExt;
-
 use backup_core::{EntryError, EntryPath};
 
 use super::{Walk, frame};
