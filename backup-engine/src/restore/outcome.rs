@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use backup_core::EntryError;
+use backup_core::{CancelToken, EntryError};
 
 use super::{ConflictOutcome, MAX_LISTED};
 use crate::error::RepositoryError;
@@ -11,6 +11,7 @@ use crate::error::RepositoryError;
 /// Counts and lists; at the end they go into the report.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
+    cancel: CancelToken,
     pub(super) restored_files: AtomicU64,
     pub(super) restored_bytes: AtomicU64,
     pub(super) read_bytes: AtomicU64,
@@ -25,6 +26,10 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    pub(super) fn new(cancel: &CancelToken) -> Self {
+        Self { cancel: cancel.clone(), ..Self::default() }
+    }
+
     pub(super) fn problem(&self, problem: EntryError) {
         self.problem_count.fetch_add(1, Ordering::Relaxed);
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,15 +51,11 @@ impl Outcome {
 
     pub(super) fn fail(&self, error: RepositoryError) {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.stop();
-    }
-
-    /// Makes all workers stop as soon as they can.
-    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
     }
 
+    /// Whether workers should stop as soon as they can.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.stopped.load(Ordering::Acquire) || self.cancel.is_cancelled()
     }
 }

@@ -60,7 +60,6 @@ struct Restore<'a> {
     /// What `strip` took off the first path, and whether it took off others too.
     stripped: Option<Vec<u8>>,
     merges: bool,
-    cut_short: bool,
     report: RestoreReport,
     items: u64,
     now: &'a dyn Fn() -> Duration,
@@ -90,7 +89,7 @@ pub(super) fn run(
     let total = Work { items: root.entries, bytes: root.bytes };
     monitor.event(&Event::PhaseStarted { phase: Phase::Restore, total: Some(total) });
 
-    let outcome = Outcome::default();
+    let outcome = Outcome::new(cancel);
     let (jobs, waiting) = crossbeam_channel::bounded(MAX_WAITING_TASKS);
     let mut report = std::thread::scope(|scope| {
         for _ in 0..options.workers.max(1) {
@@ -116,7 +115,6 @@ pub(super) fn run(
             tree_is_damaged: false,
             stripped: None,
             merges: false,
-            cut_short: false,
             report: RestoreReport::default(),
             items: 0,
             now: &now,
@@ -176,7 +174,7 @@ impl Restore<'_> {
         self.dispatch();
         while self.settle_oldest() {}
         walked?;
-        if self.cut_short { Err(RestoreError::Cancelled) } else { Ok(self.report) }
+        if self.cancel.is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(self.report) }
     }
 
     fn walk(&mut self) -> Result<(), RestoreError> {
@@ -221,7 +219,7 @@ impl Restore<'_> {
     fn take(&mut self, walk: TreeWalk, subtree: Option<&EntryPath>) -> Result<(), RestoreError> {
         let mut found = false;
         for item in walk {
-            if self.is_cancelled() {
+            if self.cancel.is_cancelled() {
                 return Err(RestoreError::Cancelled);
             }
             if self.outcome.is_stopped() {
@@ -259,15 +257,6 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Whether somebody cancelled; workers are told.
-    fn is_cancelled(&mut self) -> bool {
-        if self.cancel.is_cancelled() {
-            self.cut_short = true;
-            self.outcome.stop();
-        }
-        self.cut_short
-    }
-
     fn progress(&mut self) {
         self.items += 1;
         if self.items.is_multiple_of(PROGRESS_EVERY_ITEMS) {
@@ -275,9 +264,8 @@ impl Restore<'_> {
         }
     }
 
-    /// Looks around while there is time: cancels, and reports progress.
+    /// Reports progress, now and then.
     fn tick(&mut self) {
-        self.is_cancelled();
         let now = (self.now)();
         if now.saturating_sub(self.reported) >= PROGRESS_EVERY {
             self.reported = now;

@@ -14,7 +14,7 @@ use crate::restore::plan::{After, Latch, Placed};
 /// Windows that are worked on while the next is planned.
 const WINDOWS_AHEAD: usize = 2;
 
-/// While the planner waits for workers, it looks so often whether somebody cancelled, and reports progress.
+/// While the planner waits for workers, it reports progress so often.
 const TICK: Duration = Duration::from_millis(50);
 
 /// A window that workers are busy with.
@@ -75,7 +75,7 @@ impl Restore<'_> {
             self.tick();
         }
         for after in after {
-            if self.is_cancelled() || self.outcome.is_stopped() {
+            if self.outcome.is_stopped() {
                 break;
             }
             if let Err(problem) = self.finish(after) {

@@ -17,6 +17,23 @@ pub(crate) struct MemoryTarget {
 }
 
 impl MemoryTarget {
+    /// Puts a file there, with the directories above it, as if somebody else had.
+    pub(crate) fn put(&self, path: &EntryPath, content: &[u8]) {
+        let mut files = self.files();
+        for above in std::iter::successors(path.parent(), EntryPath::parent) {
+            let entry = Entry::new(above.clone(), EntryKind::Directory);
+            files.entry(above).or_insert((entry, Vec::new()));
+        }
+        let mut entry = Entry::new(path.clone(), EntryKind::File);
+        entry.size_bytes = content.len() as u64;
+        files.insert(path.clone(), (entry, content.to_vec()));
+    }
+
+    /// The entry at a path.
+    pub(crate) fn entry(&self, path: &EntryPath) -> Option<Entry> {
+        self.files().get(path).map(|(entry, _)| entry.clone())
+    }
+
     /// Nothing can be where no directory is.
     fn within(files: &Files, path: &EntryPath) -> Result<(), EntryError> {
         let Some(parent) = path.parent() else { return Ok(()) };
