@@ -127,6 +127,9 @@ pub struct TargetOptions {
     pub owners: OwnerPolicy,
     /// Whether devices, and set-user-id and set-group-id bits, are restored.
     pub privileged: bool,
+    /// Absolute paths that a restore never removes, with all that is in them and all that leads to them: the repository itself, if
+    /// it happens to lie in the target.
+    pub kept: Vec<PathBuf>,
 }
 
 impl TargetOptions {
@@ -137,7 +140,7 @@ impl TargetOptions {
 
     /// Restore where the entries came from.
     pub fn in_place() -> Self {
-        Self { directory: None, owners: OwnerPolicy::IfPrivileged, privileged: true }
+        Self { directory: None, owners: OwnerPolicy::IfPrivileged, privileged: true, kept: Vec::new() }
     }
 }
 
@@ -212,10 +215,10 @@ pub trait RestoreTarget: Send + Sync {
     /// only when asked for.
     ///
     /// # Errors
-    /// An [`EntryError`] when it can't be removed.
+    /// An [`EntryError`] when it can't be removed, or is kept.
     fn remove(&self, path: &EntryPath) -> Result<(), EntryError>;
 
-    /// The names in a directory of the target, sorted.
+    /// The names in a directory of the target, sorted; without those that [`TargetOptions::kept`] keeps.
     ///
     /// # Errors
     /// An [`EntryError`] when it can't be listed.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backup_core::conflict::KeepBoth;
 use backup_core::registry::OpenContext;
-use backup_core::{ConflictResolver, Resolution, RestoreTarget, Snapshotter};
+use backup_core::{ConflictResolver, Resolution, RestoreTarget, Snapshotter, TargetOptions};
 use backup_engine::restore::{ConflictOutcome, RestoreError, RestoreReport};
 use backup_engine::snapshots::Snapshot;
 use serde::Serialize;
@@ -55,7 +55,9 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let resolver = resolver(context, args)?;
     let repository = context.open().await?;
     let snapshot = context.snapshot(&repository, &args.snapshot).await?;
-    let target = target(context, args, &snapshot)?;
+    let mut target_options = args.target_options();
+    target_options.kept.extend(context.own_folders(&context.place()?));
+    let target = target(context, &target_options, &snapshot)?;
     let progress = context.progress();
     let monitor = Arc::clone(&progress);
     let restored = repository.restore(&snapshot, target, resolver, options, monitor, context.interrupt.token()).await;
@@ -76,9 +78,9 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
 }
 
 /// Where entries are put: by a snapshotter of the type that captured them.
-fn target(context: &Context, args: &RestoreArgs, snapshot: &Snapshot) -> Result<Arc<dyn RestoreTarget>, CliError> {
+fn target(context: &Context, options: &TargetOptions, snapshot: &Snapshot) -> Result<Arc<dyn RestoreTarget>, CliError> {
     let snapshotter = snapshotter(context, snapshot)?;
-    let target = snapshotter.target(&args.target_options());
+    let target = snapshotter.target(options);
     target.map(Arc::from).map_err(|error| {
         let failed = CliError::from_error("the target can't be used", &error);
         match error {

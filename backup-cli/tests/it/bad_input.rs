@@ -131,14 +131,17 @@ fn unreadable_source_is_3_and_the_rest_is_stored() {
     home.write("src/open.txt", "readable");
     let closed = home.write("src/closed.txt", "closed");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-    let ran = if crate::home::is_root() {
+    let remove = ["restore", "latest", "--target", "out", "--delete"];
+    let (ran, removal) = if crate::home::is_root() {
         let Some(runs) = as_nobody(&home) else { return };
         runs(&["-q", "init"]);
-        runs(&["--json", "create", "src"])
+        (runs(&["--json", "create", "src"]), runs(&remove))
     } else {
         home.done(&["-q", "init"]);
-        home.run(&["--json", "create", "src"])
+        (home.run(&["--json", "create", "src"]), home.run(&remove))
     };
+    // What the snapshot lacks may be what could not be read.
+    assert_says(&removal, 1, &["lacks 1 entries that could not be read", "without `--delete`"]);
     assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
     let lines = ran.lines();
     let problems = crate::home::of_type(&lines, "problem");

@@ -81,3 +81,39 @@ fn interrupted_run_is_130_and_the_next_one_resumes() {
         }
     }
 }
+
+#[test]
+fn interrupted_restore_is_130_and_the_next_one_finishes_it() {
+    let mut mebibytes = FIRST_MEBIBYTES;
+    loop {
+        let home = Home::new();
+        fill(&home, mebibytes);
+        home.done(&["-q", "init"]);
+        home.done(&["-q", "create", "src"]);
+        let mut child = home.command(&["-q", "restore", "latest", "--target", "out"]).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        // The first file that is there says that it is under way.
+        let first = home.restored("out", "src");
+        let begun = || std::fs::read_dir(&first).is_ok_and(|mut names| names.next().is_some());
+        while !begun() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let sent = kill_process(pid, Signal::INT).is_ok();
+        let code = child.wait().unwrap().code().unwrap();
+        if (!sent || code == 0) && mebibytes < MOST_MEBIBYTES {
+            mebibytes *= 2;
+            continue;
+        }
+        assert_eq!(code, 130);
+        let there = std::fs::read_dir(&first).unwrap().count();
+        assert!(there < mebibytes, "it stopped before the end");
+        let lines = home.json(&["restore", "latest", "--target", "out", "--conflict", "keep-backup"]);
+        let summary = lines.last().unwrap();
+        assert!(summary["unchanged"].as_u64().unwrap() > 0, "what is there is not written again: {summary}");
+        for number in 0..mebibytes {
+            let name = format!("src/{number:04}");
+            assert!(std::fs::read(home.restored("out", &name)).unwrap() == std::fs::read(home.join(&name)).unwrap());
+        }
+        break;
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::home::{Home, of_type};
+use crate::home::{Home, of_type, ran};
 
 #[test]
 fn entries_stand_under_the_target_as_under_their_absolute_path() {
@@ -92,6 +92,31 @@ fn extra_entries_go_only_when_asked_for() {
     assert!(extra.exists(), "a dry run removed something");
     assert_eq!(home.json(&["restore", "latest", "--target", "out", "--delete"]).last().unwrap()["deleted"], 1);
     assert!(!extra.exists());
+}
+
+#[test]
+fn removal_spares_what_was_excluded_what_lies_outside_and_the_repository() {
+    let home = Home::new();
+    home.write("src/in/a.txt", "alpha");
+    home.write("src/logs/a.txt", "alpha");
+    home.write("src/logs/a.log", "log");
+    home.done(&["-q", "init"]);
+    home.done(&["-q", "create", "src", "--exclude", "*.log"]);
+    let root = home.path().canonicalize().unwrap();
+    // Since then the repository has moved into what it protects.
+    fs::rename(home.join("r"), home.join("src/in/moved")).unwrap();
+    let spared = ["src/logs/a.log", "src/in/moved/config", "beside.txt"];
+    home.write("beside.txt", "beside");
+    home.write("src/in/extra", "x");
+    let mut command = home.command(&["restore", "latest", "--in-place", "--delete", "--conflict", "keep-backup"]);
+    command.env("BACKUP_REPOSITORY", root.join("src/in/moved"));
+    let restored = ran(&mut command);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert!(restored.stderr.contains("src/in/extra: removed"), "{}", restored.stderr);
+    assert!(!home.join("src/in/extra").exists());
+    for path in spared {
+        assert!(home.join(path).exists(), "{path}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Every path is reached from the target's own descriptor without following a link. New content has no name until it is
 //! whole, or, where files must have one or another file is replaced, a temporary name; it takes its place by one call.
 
+mod kept;
 mod metadata;
 mod remove;
 mod special;
@@ -24,6 +25,7 @@ use backup_core::{
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use self::kept::Kept;
 use self::metadata::{Current, Place, Policy};
 use self::temp::TempNames;
 pub(super) use self::unnamed::Naming;
@@ -49,6 +51,7 @@ pub(super) struct FilesTarget {
     temps: TempNames,
     unnamed: Unnamed,
     nobody: Accounts,
+    kept: Kept,
     /// A directory on each file system that was met, by device.
     file_systems: Mutex<BTreeMap<u64, Vec<u8>>>,
 }
@@ -76,6 +79,7 @@ impl FilesTarget {
             temps: TempNames::new(),
             unnamed: Unnamed::default(),
             nobody: Accounts::default(),
+            kept: Kept::below(path, &options.kept),
             file_systems: Mutex::default(),
         })
     }
@@ -142,7 +146,9 @@ impl FilesTarget {
         // A descriptor of its own, since the position in a listing belongs to the descriptor.
         let opened = self.dirs.beneath().open(directory.as_bytes(), READABLE)?;
         let names = Names::list(opened.as_fd(), &mut ListBuffer::new())?;
-        Ok(names.iter().map(|(name, _)| name.to_vec()).filter(|name| !temp::is_temp(name)).collect())
+        let is_kept = |name: &[u8]| self.kept.has(&[directory.as_bytes(), name].join(&b'/'));
+        let others = names.iter().map(|(name, _)| name).filter(|name| !temp::is_temp(name) && !is_kept(name));
+        Ok(others.map(<[u8]>::to_vec).collect())
     }
 
     fn describe(&self, path: &EntryPath, dir: &Dir, stat: &Stat) -> io::Result<Entry> {
@@ -231,6 +237,13 @@ impl RestoreTarget for FilesTarget {
 
     /// Nothing at the path is fine.
     fn remove(&self, path: &EntryPath) -> Result<(), EntryError> {
+        if self.kept.has(path.as_bytes()) {
+            return Err(EntryError::other(
+                path,
+                "cannot remove",
+                "what is never removed lies there, such as the repository",
+            ));
+        }
         self.dirs.forget(path.as_bytes());
         remove::all(self.dirs.beneath(), path).map_err(|(path, error)| refused(&path, "cannot remove", &error))
     }
