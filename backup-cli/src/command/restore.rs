@@ -225,7 +225,7 @@ fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<()
     for conflict in &conflicts[..shown] {
         let what = match &conflict.resolution {
             Resolution::KeepLocal => "left as it is".to_owned(),
-            Resolution::KeepBackup => "replaced".to_owned(),
+            Resolution::KeepBackup => "gives way to the backup".to_owned(),
             Resolution::KeepBoth { suffix } => format!("restored beside it, with `{suffix}`"),
         };
         output.say(format!("/{}: {what}", conflict.path));
