@@ -31,7 +31,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Announces a run before it stores anything else.
+    /// Announces a run before it reads or stores anything else.
     pub(super) fn begin(
         repository: &'a Repository,
         handle: &'a Handle,
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))
     }
 
-    /// Removes the session after its snapshot is stored.
+    /// Removes the session after its snapshot is stored, or when nothing came of it.
     ///
     /// What can't be removed (an append-only store) stays and does no harm.
     pub(super) fn remove(self) {
@@ -116,15 +116,14 @@ pub(super) fn sweep_uploads(repository: &Repository, handle: &Handle, interrupte
     }
 }
 
-/// Finds what earlier runs of this source on this host left.
+/// Finds what earlier runs of the same source on the same host left.
 ///
 /// A run of the same source on the same host may still go on: its checkpoints are read, and its session is left alone until it has ended
 /// or has not been heard of for an hour.
 pub(super) fn find_interrupted(
     repository: &Repository,
     handle: &Handle,
-    host: &str,
-    source: &SourceRecord,
+    own: &Session<'_>,
 ) -> Result<Vec<Interrupted>, RepositoryError> {
     let backend = repository.store().backend();
     let folder = layout::sessions();
@@ -143,7 +142,7 @@ pub(super) fn find_interrupted(
     }
     let mut found = Vec::new();
     for (session, objects) in sessions {
-        let Some(newest) = objects.last() else { continue };
+        let Some(newest) = objects.last().filter(|_| session != own.name) else { continue };
         let record = match handle.block_on(repository.store().get_record_as(&newest.key, ObjectKind::Session)) {
             Ok(payload) => serde_json::from_slice::<SessionRecord>(&payload).ok(),
             Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => None,
@@ -154,7 +153,7 @@ pub(super) fn find_interrupted(
         };
         // One that says that it belongs elsewhere was moved: an old checkpoint, or one of a run that goes on.
         let record = record.filter(|record| record.belongs_at(&newest.key));
-        if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {
+        if let Some(record) = record.filter(|record| record.host == own.host && record.source == own.source) {
             let heard = newest.stored_at.or_else(|| parse_time(&record.at)).unwrap_or(Timestamp::EPOCH);
             let is_over = record.ended || repository.clock().now().saturating_since(heard) >= SESSION_LIFETIME;
             let removable = if is_over { objects.into_iter().map(|meta| meta.key).collect() } else { Vec::new() };

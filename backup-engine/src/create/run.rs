@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use backup_core::{CancelToken, Entry, EntryError, EntryKind, Event, Monitor, Phase, Snapshotter, SourceContext, Work};
+use backup_core::{
+    CancelToken, Entry, EntryError, EntryKind, Event, Monitor, Phase, Snapshotter, SourceContext, SourceView, Work,
+};
 use tokio::runtime::Handle;
 
-use super::checkpoint::{Checkpoints, Parts, Session, find_interrupted, remove_objects, sweep_uploads};
+use super::checkpoint::{Checkpoints, Interrupted, Parts, Session, find_interrupted, remove_objects, sweep_uploads};
 use super::parent::Parents;
 use super::queue::Queue;
 use super::sink::TreeSink;
@@ -107,6 +109,13 @@ struct Base {
     parent: Option<Snapshot>,
 }
 
+/// What a run goes on from.
+struct Prepared {
+    interrupted: Vec<Interrupted>,
+    base: Base,
+    view: Box<dyn SourceView>,
+}
+
 pub(super) fn run(
     repository: &Repository,
     handle: &Handle,
@@ -121,11 +130,17 @@ pub(super) fn run(
     let chunker = repository.chunker()?;
     let record: SourceRecord = source.describe().into();
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
-    let interrupted = find_interrupted(repository, handle, &options.host, &record)?;
-    sweep_uploads(repository, handle, &interrupted);
-    let base = read_base(repository, handle, options, &record, !interrupted.is_empty())?;
-    let view = source.begin(&SourceContext { clock, cancel, left_out: &options.left_out })?;
+    // Announced before the index is read: nobody may delete from then on what this run is about to rely on.
     let mut session = Session::begin(repository, handle, &options.host, &record)?;
+    let prepared = prepare(repository, handle, source, options, &record, &session, cancel);
+    let Prepared { interrupted, base, view } = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // It has stored nothing that the next run could go on from.
+            session.remove();
+            return Err(error);
+        }
+    };
 
     monitor.event(&Event::PhaseStarted { phase: Phase::Capture, total: None });
     let mut roots: Vec<TreeRoot> = interrupted.iter().filter_map(|interrupted| interrupted.tree).collect();
@@ -186,6 +201,24 @@ pub(super) fn run(
     }
     let problems = counters.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(CreateReport { snapshot: SnapshotId::from_bytes(*id.as_bytes()), record, problems, problem_count, resumed })
+}
+
+/// Reads what there is and opens the source; the session has been announced.
+fn prepare(
+    repository: &Repository,
+    handle: &Handle,
+    source: &dyn Snapshotter,
+    options: &CreateOptions,
+    record: &SourceRecord,
+    session: &Session<'_>,
+    cancel: &CancelToken,
+) -> Result<Prepared, CreateError> {
+    let interrupted = find_interrupted(repository, handle, session)?;
+    sweep_uploads(repository, handle, &interrupted);
+    let base = read_base(repository, handle, options, record, !interrupted.is_empty())?;
+    let clock = &**repository.clock();
+    let view = source.begin(&SourceContext { clock, cancel, left_out: &options.left_out })?;
+    Ok(Prepared { interrupted, base, view })
 }
 
 fn read_base(
@@ -263,7 +296,7 @@ struct Captured {
 impl Capture<'_> {
     fn run(
         &self,
-        view: &dyn backup_core::SourceView,
+        view: &dyn SourceView,
         session: &mut Session<'_>,
         counters: &Counters,
     ) -> Result<Captured, RepositoryError> {

@@ -10,5 +10,6 @@ mod index_file;
 mod opening;
 mod query;
 mod rebuild;
+mod session;
 mod support;
 mod verification;
