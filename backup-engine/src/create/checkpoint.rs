@@ -28,6 +28,10 @@ pub(super) struct Session<'a> {
     host: String,
     source: SourceRecord,
     next_sequence: u64,
+    /// What the newest object holds.
+    tree: Option<TreeRoot>,
+    /// When it was put, by the monotonic clock.
+    heard: Duration,
 }
 
 impl<'a> Session<'a> {
@@ -39,8 +43,16 @@ impl<'a> Session<'a> {
         source: &SourceRecord,
     ) -> Result<Self, RepositoryError> {
         let name = hex(&random::<16>());
-        let mut session =
-            Self { repository, handle, name, host: host.to_owned(), source: source.clone(), next_sequence: 0 };
+        let mut session = Self {
+            repository,
+            handle,
+            name,
+            host: host.to_owned(),
+            source: source.clone(),
+            next_sequence: 0,
+            tree: None,
+            heard: Duration::ZERO,
+        };
         session.put(None, false)?;
         Ok(session)
     }
@@ -50,8 +62,9 @@ impl<'a> Session<'a> {
         &self.name
     }
 
-    /// Stores the session's state; a tree must be complete and indexed.
+    /// Stores the session's state; a tree must be complete and indexed, and replaces the one before.
     pub(super) fn put(&mut self, tree: Option<TreeRoot>, ended: bool) -> Result<(), RepositoryError> {
+        let now = self.repository.clock().monotonic();
         let record = SessionRecord {
             session: self.name.clone(),
             sequence: self.next_sequence,
@@ -64,7 +77,17 @@ impl<'a> Session<'a> {
         let key = layout::session_object(&self.name, self.next_sequence);
         self.next_sequence += 1;
         let payload = serde_json::to_vec(&record).expect("a session is plain data");
-        self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))
+        self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))?;
+        self.tree = tree;
+        self.heard = now;
+        Ok(())
+    }
+
+    /// Says that the run goes on, where nothing has said so for a while.
+    pub(super) fn keep_alive(&mut self) -> Result<(), RepositoryError> {
+        let silent = self.repository.clock().monotonic().saturating_sub(self.heard);
+        // The newest object counts alone, so it says again what the last checkpoint kept.
+        if silent >= HEARTBEAT_EVERY { self.put(self.tree, false) } else { Ok(()) }
     }
 
     /// Removes the session after its snapshot is stored, or when nothing came of it.
@@ -95,9 +118,11 @@ pub(super) struct Interrupted {
     pub(super) removable: Vec<ObjectKey>,
 }
 
-/// A session whose newest object is older than this, by the store's own clock where it tells, is taken for dead: it is many times the
-/// interval between the checkpoints of a run.
+/// A session whose newest object is older than this, by the store's own clock where it tells, is taken for dead.
 const SESSION_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// A running session is heard of at least so often: several of these may be lost or late before it is taken for dead.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// An upload that was begun longer ago than this is taken for one that nobody will finish: no object takes a day.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -165,10 +190,12 @@ pub(super) fn find_interrupted(
     Ok(found)
 }
 
-/// Brings a running capture to a state from which it can be resumed, step by step beside the work.
+/// Brings a running capture to a state from which it can be resumed, step by step beside the work; no step waits.
 pub(super) struct Checkpoints {
     every: Duration,
     last: Duration,
+    /// Entries in the tree of the last one.
+    entries: u64,
     step: Step,
 }
 
@@ -178,6 +205,8 @@ enum Step {
     Flushing(TreeRoot),
     /// The packs that belong to this tree wait for blocks that are being sealed.
     Closing(TreeRoot),
+    /// The packs that belong to this tree, those submitted before this one, are on their way.
+    Storing(TreeRoot, u64),
 }
 
 /// What a checkpoint works on.
@@ -193,10 +222,10 @@ pub(super) struct Parts<'a, 'b> {
 
 impl Checkpoints {
     pub(super) fn new(every: Duration, now: Duration) -> Self {
-        Self { every, last: now, step: Step::Idle }
+        Self { every, last: now, entries: 0, step: Step::Idle }
     }
 
-    /// Goes on with a checkpoint, or begins one when it is time; called after each batch.
+    /// Goes on with a checkpoint, or begins one when it is time; called again and again, whether work gets finished or not.
     pub(super) fn advance(
         &mut self,
         now: Duration,
@@ -205,6 +234,11 @@ impl Checkpoints {
     ) -> Result<(), RepositoryError> {
         match self.step {
             Step::Idle if now.saturating_sub(self.last) < self.every => {}
+            Step::Idle if parts.tree.entries() == self.entries => {
+                // In the middle of a large file. Its beginning can't stand in a tree, but what of it is stored can be found again.
+                parts.uploader.write_index()?;
+                self.last = now;
+            }
             Step::Idle => {
                 if let Some(root) = parts.tree.checkpoint(parts.sink)? {
                     parts.sink.flush()?;
@@ -219,13 +253,18 @@ impl Checkpoints {
             }
             Step::Flushing(_) => {}
             Step::Closing(root) if !parts.data.is_closing() && !parts.trees.is_closing() => {
-                parts.uploader.wait()?;
-                parts.uploader.write_index()?;
-                session.put(Some(root), false)?;
-                self.last = now;
-                self.step = Step::Idle;
+                self.step = Step::Storing(root, parts.uploader.submitted());
             }
             Step::Closing(_) => {}
+            Step::Storing(root, until) => {
+                if parts.uploader.has_stored(until)? {
+                    parts.uploader.write_index()?;
+                    session.put(Some(root), false)?;
+                    self.last = now;
+                    self.entries = root.entries;
+                    self.step = Step::Idle;
+                }
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod deep_tree;
 mod index_file;
+mod long_file;
 mod opening;
 mod query;
 mod rebuild;
