@@ -1,14 +1,19 @@
 //! Capturing a source into a snapshot.
 //!
 //! One thread lists the source in canonical order and compares it with the parent snapshot; workers read, hash,
-//! deduplicate, compress, seal and verify; uploads run beside them; one thread puts the results back in order and builds
-//! the tree. Everything between them is bounded, so that memory does not grow with the source.
+//! deduplicate, compress, seal and verify; uploads run beside them; one thread puts the results back in order, builds
+//! the tree, and keeps the run visible and alive while the others are busy. Everything between them is bounded, so that
+//! memory does not grow with the source.
 
+mod base;
+mod build;
 mod checkpoint;
+mod counters;
 mod parent;
 mod queue;
 mod run;
 mod sink;
+mod upkeep;
 mod walk;
 mod worker;
 
@@ -21,6 +26,9 @@ use crate::error::RepositoryError;
 use crate::format::record::SnapshotRecord;
 use crate::id::SnapshotId;
 use crate::repository::Repository;
+
+/// An index object of so many blobs has about 1 MiB; where files are large, they are tens of gigabytes.
+const INDEX_EVERY_BLOBS: usize = 50_000;
 
 /// How a snapshot is to be made.
 #[derive(Debug, Clone)]
@@ -44,6 +52,8 @@ pub struct CreateOptions {
     pub pack_bytes: Option<usize>,
     /// Time between checkpoints from which an interrupted run is resumed.
     pub checkpoint_every: std::time::Duration,
+    /// Blobs after which an index object is written while the run goes on: bounds what is held, and what a crash costs.
+    pub index_every_blobs: usize,
     /// What the source leaves out because the backup itself writes there; see [`SourceContext`](backup_core::SourceContext).
     pub left_out: Vec<std::path::PathBuf>,
 }
@@ -61,6 +71,7 @@ impl Default for CreateOptions {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             pack_bytes: None,
             checkpoint_every: std::time::Duration::from_secs(120),
+            index_every_blobs: INDEX_EVERY_BLOBS,
             left_out: Vec::new(),
         }
     }

@@ -28,10 +28,14 @@ pub(super) struct Session<'a> {
     host: String,
     source: SourceRecord,
     next_sequence: u64,
+    /// What the newest object holds.
+    tree: Option<TreeRoot>,
+    /// When it was put, by the monotonic clock.
+    heard: Duration,
 }
 
 impl<'a> Session<'a> {
-    /// Announces a run before it stores anything else.
+    /// Announces a run before it reads or stores anything else.
     pub(super) fn begin(
         repository: &'a Repository,
         handle: &'a Handle,
@@ -39,8 +43,16 @@ impl<'a> Session<'a> {
         source: &SourceRecord,
     ) -> Result<Self, RepositoryError> {
         let name = hex(&random::<16>());
-        let mut session =
-            Self { repository, handle, name, host: host.to_owned(), source: source.clone(), next_sequence: 0 };
+        let mut session = Self {
+            repository,
+            handle,
+            name,
+            host: host.to_owned(),
+            source: source.clone(),
+            next_sequence: 0,
+            tree: None,
+            heard: Duration::ZERO,
+        };
         session.put(None, false)?;
         Ok(session)
     }
@@ -50,8 +62,9 @@ impl<'a> Session<'a> {
         &self.name
     }
 
-    /// Stores the session's state; a tree must be complete and indexed.
+    /// Stores the session's state; a tree must be complete and indexed, and replaces the one before.
     pub(super) fn put(&mut self, tree: Option<TreeRoot>, ended: bool) -> Result<(), RepositoryError> {
+        let now = self.repository.clock().monotonic();
         let record = SessionRecord {
             session: self.name.clone(),
             sequence: self.next_sequence,
@@ -64,10 +77,20 @@ impl<'a> Session<'a> {
         let key = layout::session_object(&self.name, self.next_sequence);
         self.next_sequence += 1;
         let payload = serde_json::to_vec(&record).expect("a session is plain data");
-        self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))
+        self.handle.block_on(self.repository.store().put_record_as(&key, ObjectKind::Session, &payload))?;
+        self.tree = tree;
+        self.heard = now;
+        Ok(())
     }
 
-    /// Removes the session after its snapshot is stored.
+    /// Says that the run goes on, where nothing has said so for a while.
+    pub(super) fn keep_alive(&mut self) -> Result<(), RepositoryError> {
+        let silent = self.repository.clock().monotonic().saturating_sub(self.heard);
+        // The newest object counts alone, so it says again what the last checkpoint kept.
+        if silent >= HEARTBEAT_EVERY { self.put(self.tree, false) } else { Ok(()) }
+    }
+
+    /// Removes the session after its snapshot is stored, or when nothing came of it.
     ///
     /// What can't be removed (an append-only store) stays and does no harm.
     pub(super) fn remove(self) {
@@ -95,9 +118,11 @@ pub(super) struct Interrupted {
     pub(super) removable: Vec<ObjectKey>,
 }
 
-/// A session whose newest object is older than this, by the store's own clock where it tells, is taken for dead: it is many times the
-/// interval between the checkpoints of a run.
+/// A session whose newest object is older than this, by the store's own clock where it tells, is taken for dead.
 const SESSION_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// A running session is heard of at least so often: several of these may be lost or late before it is taken for dead.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// An upload that was begun longer ago than this is taken for one that nobody will finish: no object takes a day.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -116,15 +141,14 @@ pub(super) fn sweep_uploads(repository: &Repository, handle: &Handle, interrupte
     }
 }
 
-/// Finds what earlier runs of this source on this host left.
+/// Finds what earlier runs of the same source on the same host left.
 ///
 /// A run of the same source on the same host may still go on: its checkpoints are read, and its session is left alone until it has ended
 /// or has not been heard of for an hour.
 pub(super) fn find_interrupted(
     repository: &Repository,
     handle: &Handle,
-    host: &str,
-    source: &SourceRecord,
+    own: &Session<'_>,
 ) -> Result<Vec<Interrupted>, RepositoryError> {
     let backend = repository.store().backend();
     let folder = layout::sessions();
@@ -143,7 +167,7 @@ pub(super) fn find_interrupted(
     }
     let mut found = Vec::new();
     for (session, objects) in sessions {
-        let Some(newest) = objects.last() else { continue };
+        let Some(newest) = objects.last().filter(|_| session != own.name) else { continue };
         let record = match handle.block_on(repository.store().get_record_as(&newest.key, ObjectKind::Session)) {
             Ok(payload) => serde_json::from_slice::<SessionRecord>(&payload).ok(),
             Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => None,
@@ -154,7 +178,7 @@ pub(super) fn find_interrupted(
         };
         // One that says that it belongs elsewhere was moved: an old checkpoint, or one of a run that goes on.
         let record = record.filter(|record| record.belongs_at(&newest.key));
-        if let Some(record) = record.filter(|record| record.host == host && record.source == *source) {
+        if let Some(record) = record.filter(|record| record.host == own.host && record.source == own.source) {
             let heard = newest.stored_at.or_else(|| parse_time(&record.at)).unwrap_or(Timestamp::EPOCH);
             let is_over = record.ended || repository.clock().now().saturating_since(heard) >= SESSION_LIFETIME;
             let removable = if is_over { objects.into_iter().map(|meta| meta.key).collect() } else { Vec::new() };
@@ -166,10 +190,12 @@ pub(super) fn find_interrupted(
     Ok(found)
 }
 
-/// Brings a running capture to a state from which it can be resumed, step by step beside the work.
+/// Brings a running capture to a state from which it can be resumed, step by step beside the work; no step waits.
 pub(super) struct Checkpoints {
     every: Duration,
     last: Duration,
+    /// Entries in the tree of the last one.
+    entries: u64,
     step: Step,
 }
 
@@ -179,6 +205,8 @@ enum Step {
     Flushing(TreeRoot),
     /// The packs that belong to this tree wait for blocks that are being sealed.
     Closing(TreeRoot),
+    /// The packs that belong to this tree, those submitted before this one, are on their way.
+    Storing(TreeRoot, u64),
 }
 
 /// What a checkpoint works on.
@@ -194,10 +222,10 @@ pub(super) struct Parts<'a, 'b> {
 
 impl Checkpoints {
     pub(super) fn new(every: Duration, now: Duration) -> Self {
-        Self { every, last: now, step: Step::Idle }
+        Self { every, last: now, entries: 0, step: Step::Idle }
     }
 
-    /// Goes on with a checkpoint, or begins one when it is time; called after each batch.
+    /// Goes on with a checkpoint, or begins one when it is time; called again and again, whether work gets finished or not.
     pub(super) fn advance(
         &mut self,
         now: Duration,
@@ -206,6 +234,11 @@ impl Checkpoints {
     ) -> Result<(), RepositoryError> {
         match self.step {
             Step::Idle if now.saturating_sub(self.last) < self.every => {}
+            Step::Idle if parts.tree.entries() == self.entries => {
+                // In the middle of a large file. Its beginning can't stand in a tree, but what of it is stored can be found again.
+                parts.uploader.write_index()?;
+                self.last = now;
+            }
             Step::Idle => {
                 if let Some(root) = parts.tree.checkpoint(parts.sink)? {
                     parts.sink.flush()?;
@@ -220,13 +253,18 @@ impl Checkpoints {
             }
             Step::Flushing(_) => {}
             Step::Closing(root) if !parts.data.is_closing() && !parts.trees.is_closing() => {
-                parts.uploader.wait()?;
-                parts.uploader.write_index()?;
-                session.put(Some(root), false)?;
-                self.last = now;
-                self.step = Step::Idle;
+                self.step = Step::Storing(root, parts.uploader.submitted());
             }
             Step::Closing(_) => {}
+            Step::Storing(root, until) => {
+                if parts.uploader.has_stored(until)? {
+                    parts.uploader.write_index()?;
+                    session.put(Some(root), false)?;
+                    self.last = now;
+                    self.entries = root.entries;
+                    self.step = Step::Idle;
+                }
+            }
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use backup_core::{CancelToken, EntryKind, SourceView};
 
+use super::counters::Counters;
 use super::parent::{Parents, Verdict};
 use super::queue::{Item, Queue};
-use super::run::Counters;
 use crate::pack::reader::BlobReader;
 
 /// A batch ends once its files have so many bytes: about a block of content.

@@ -5,8 +5,8 @@ use std::sync::mpsc::Sender;
 use backup_core::{CancelToken, Entry, EntryError, EntryReader, Extent, SourceView, Stability};
 use sha2::{Digest, Sha256};
 
+use super::counters::Counters;
 use super::queue::{Batch, ChunkTask, Item, Queue, Work};
-use super::run::Counters;
 use super::sink::BLOCK_TARGET_BYTES;
 use crate::chunker::Chunker;
 use crate::crypto::BlobHasher;

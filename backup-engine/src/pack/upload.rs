@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backup_core::{PutBody, StorageBackend};
 use tokio::runtime::Handle;
@@ -56,6 +57,11 @@ struct State {
 }
 
 impl State {
+    /// Whether the packs that were submitted first, so many of them, are not on their way any more.
+    fn have_arrived(&self, first: u64) -> bool {
+        self.in_flight.first().is_none_or(|&serial| serial >= first)
+    }
+
     /// The first error, once; later callers only hear that the run is over.
     fn take_error(&mut self) -> Result<(), RepositoryError> {
         match self.error.take() {
@@ -119,17 +125,46 @@ impl Uploader {
         Ok(())
     }
 
-    /// Waits until every pack submitted so far is stored; later ones may come meanwhile.
+    /// How many packs were submitted so far.
+    pub fn submitted(&self) -> u64 {
+        self.shared.state().next_serial
+    }
+
+    /// Whether the packs that were submitted first, so many of them, are stored.
+    ///
+    /// # Errors
+    /// The first error of any upload.
+    pub fn has_stored(&self, first: u64) -> Result<bool, RepositoryError> {
+        let mut state = self.shared.state();
+        state.take_error()?;
+        Ok(state.have_arrived(first))
+    }
+
+    /// Waits until every pack submitted so far is stored or has failed; later ones may come meanwhile.
     ///
     /// # Errors
     /// The first error of any upload.
     pub fn wait(&self) -> Result<(), RepositoryError> {
-        let mut state = self.shared.state();
-        let until = state.next_serial;
-        while state.in_flight.first().is_some_and(|&first| first < until) {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let state = self.shared.state();
+        let first = state.next_serial;
+        let waited = self.shared.changed.wait_while(state, |state| !state.have_arrived(first));
+        waited.unwrap_or_else(PoisonError::into_inner).take_error()
+    }
+
+    /// The same, but not longer than this. Returns whether they are stored.
+    ///
+    /// # Errors
+    /// The first error of any upload.
+    pub fn wait_at_most(&self, longest: Duration) -> Result<bool, RepositoryError> {
+        let state = self.shared.state();
+        let first = state.next_serial;
+        let waited = self.shared.changed.wait_timeout_while(state, longest, |state| !state.have_arrived(first));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !state.have_arrived(first) {
+            return Ok(false);
         }
-        state.take_error()
+        state.take_error()?;
+        Ok(true)
     }
 
     /// How many blobs are stored and not yet in any index object.

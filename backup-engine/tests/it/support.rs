@@ -1,10 +1,12 @@
 //! A synthetic source, a target in memory, and a repository in memory.
 
 pub(crate) mod fixture;
+pub(crate) mod gate;
 pub(crate) mod oracle;
 pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod veil;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,18 +40,20 @@ pub(crate) fn first_tree() -> Tree {
     tree
 }
 
-/// A monitor that cancels as soon as so many bytes were captured.
-struct CancelAt {
-    bytes: u64,
+/// A monitor that cancels as soon as something is in the tree.
+struct CancelAtFirst {
+    clock: Arc<ManualClock>,
     cancel: CancelToken,
 }
 
-impl Monitor for CancelAt {
+impl Monitor for CancelAtFirst {
     fn event(&self, event: &backup_core::Event<'_>) {
-        if let backup_core::Event::Progress { done, .. } = event
-            && done.bytes >= self.bytes
-        {
-            self.cancel.cancel();
+        if let backup_core::Event::Progress { done, .. } = event {
+            if done.items > 0 {
+                self.cancel.cancel();
+            }
+            // Progress comes at most every 50 ms of a clock that stands still otherwise.
+            self.clock.advance(Duration::from_millis(50));
         }
     }
 }
@@ -125,8 +127,7 @@ pub(crate) async fn interrupt(repository: &Repository, clock: &Arc<ManualClock>,
     tree.file("zz/interrupted", &noise(5, 100_000)).file("zz/later", &noise(6, 600_000));
     assert!(tree.0.contains_key(&path("zz/later")));
     let cancel = CancelToken::new();
-    // Progress comes at most every 50 ms of a clock that stands still: the first report is the one before anything was read.
-    let monitor = Arc::new(CancelAt { bytes: 0, cancel: cancel.clone() });
+    let monitor = Arc::new(CancelAtFirst { clock: Arc::clone(clock), cancel: cancel.clone() });
     let source = Arc::new(MemorySource::new("test", tree));
     let result = repository.create(source, create_options(), monitor, cancel).await;
     assert!(matches!(result, Err(CreateError::Cancelled { .. })), "{result:?}");
