@@ -13,6 +13,7 @@ mod fidelity;
 mod flush;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod golden;
 mod help;
 mod home;
 #[cfg(feature = "local")]

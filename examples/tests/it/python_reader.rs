@@ -1,5 +1,6 @@
 //! `read_repo.py`, which was written from the format's document alone, against repositories that the engine writes.
 
+mod golden;
 mod hostile;
 mod repository;
 mod script;

@@ -41,9 +41,9 @@ pub(crate) fn first_tree() -> Tree {
 }
 
 /// A monitor that cancels as soon as so many bytes were captured.
-struct CancelAt {
-    bytes: u64,
-    cancel: CancelToken,
+pub(crate) struct CancelAt {
+    pub(crate) bytes: u64,
+    pub(crate) cancel: CancelToken,
 }
 
 impl Monitor for CancelAt {
