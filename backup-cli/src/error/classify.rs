@@ -34,7 +34,7 @@ fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
         return match error {
             OpenError::NotFound | OpenError::NotARepository(_) => Some(Exit::NoRepository),
             OpenError::WrongKey { .. } => Some(Exit::WrongKey),
-            OpenError::KeysLost(_) | OpenError::TornConfig(_) => Some(Exit::Corrupt),
+            OpenError::KeysLost(_) | OpenError::ConfigLost(_) | OpenError::TornConfig(_) => Some(Exit::Corrupt),
             OpenError::NewerVersion(_) => Some(Exit::Failed),
             OpenError::Repository(error) => repository(error),
             _ => None,
