@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, args: &DumpArgs) -> Result<Exit, CliE
             .hint("write it into a file: `--out FILE`"));
     }
     let repository = context.open().await?;
-    let snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     let Some(file) = &args.out else {
         dump(context, &repository, &snapshot, &path, output.writer()).await?;
         return Ok(Exit::Done);

@@ -54,7 +54,7 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let options = args.options()?;
     let resolver = resolver(context, args)?;
     let repository = context.open().await?;
-    let snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     let target = target(context, args, &snapshot)?;
     let progress = context.progress();
     let monitor = Arc::clone(&progress);

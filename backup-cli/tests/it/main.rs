@@ -23,6 +23,7 @@ mod json;
 mod keys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
+mod latest;
 #[cfg(target_os = "linux")]
 mod listing;
 #[cfg(target_os = "linux")]
