@@ -286,6 +286,8 @@ class Repository:
         self.damage = []
         self.packs_cached, self.blocks_cached = Cache(4), Cache(32)
         self.keys = sorted(self.scan())
+        if "config" not in self.keys and self.packs() + self.named("index") + self.named("snapshots"):
+            raise Damage("config", "it is gone: bring it back from a copy, or from the two lines in the recovery kit")
         if "config" not in self.keys:
             raise Failure(NO_REPOSITORY, f"{folder} holds no repository: there is no object `config`")
         line, mac = self.read_config()

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod key;
+pub(crate) mod narrow;
 pub(crate) mod query;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::narrow::NarrowArgs;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::exit_code::Exit;
@@ -129,7 +131,8 @@ pub(crate) enum Command {
     ///
     /// Entries stand under the target as they stood under their absolute path, unless `--strip` says otherwise.
     #[command(after_help = "Examples:\n  backup restore latest --target /tmp/look\n  \
-                            backup restore latest --target /tmp/look home/ana/thesis.odt")]
+                            backup restore latest --target /tmp/look home/ana/thesis.odt\n  \
+                            backup restore latest --host laptop --target /tmp/look")]
     Restore(restore::RestoreArgs),
     /// Verify the repository, and say which files damage hurts.
     ///
@@ -137,6 +140,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  backup check --read-data\n  backup check --subset next/30")]
     Check(check::CheckArgs),
     /// Show how large everything is, and what deduplication and compression save.
+    ///
+    /// With `--usage`, `--host` and the like choose the snapshots that are listed one by one; the sums are always those of all.
     #[command(after_help = "Example: backup stats --usage")]
     Stats(query::StatsArgs),
     /// Tag a snapshot.
@@ -182,18 +187,11 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotsArgs {
-    /// Only those with this tag; may be given more than once.
-    #[arg(long = "tag", value_name = "TAG")]
-    pub(crate) tags: Vec<String>,
-    /// Only those of this host.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) host: Option<String>,
-    /// Only those of this configured source.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) source: Option<String>,
     /// Only the newest so many.
     #[arg(long, value_name = "N")]
     pub(crate) last: Option<usize>,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +211,8 @@ pub(crate) struct TagArgs {
     /// Replace the note; an empty one takes it away.
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -220,6 +220,8 @@ pub(crate) struct PinArgs {
     /// Which snapshots: `latest`, or the beginning of an id.
     #[arg(value_name = "SNAPSHOT", required = true)]
     pub(crate) snapshots: Vec<String>,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]

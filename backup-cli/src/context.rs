@@ -7,9 +7,10 @@ use backup_core::config::{Config, RepositoryConfig};
 use backup_core::registry::{ConnectContext, Registry};
 use backup_core::{Clock, SecretResolver, StorageBackend};
 use backup_engine::repository::{Repository, Unlock};
-use backup_engine::snapshots::Snapshot;
+use backup_engine::snapshots::{Snapshot, SnapshotList};
 
 use crate::args::GlobalArgs;
+use crate::args::narrow::NarrowArgs;
 use crate::configuration;
 use crate::environment::Environment;
 use crate::error::CliError;
@@ -170,17 +171,54 @@ impl Context {
         Ok((repository, unlock))
     }
 
-    /// The snapshot that a text names.
-    pub(crate) async fn snapshot(&self, repository: &Repository, named: &str) -> Result<Snapshot, CliError> {
-        let list = self.interrupt.or_stop(repository.list_snapshots()).await?;
-        let list = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?;
+    /// The snapshot that a text names, among those that count.
+    pub(crate) async fn snapshot(
+        &self,
+        repository: &Repository,
+        named: &str,
+        narrow: &NarrowArgs,
+    ) -> Result<Snapshot, CliError> {
+        let list = self.list_snapshots(repository, narrow).await?;
         list.find(named).map_err(|error| {
             let failed = CliError::from_error(format!("cannot find the snapshot `{named}`"), &error);
             match failed.exit {
-                Exit::Failed => failed.hint("`backup snapshots` lists them; name one by `latest` or by its id"),
+                Exit::Failed if narrow.is_open() => {
+                    failed.hint("`backup snapshots` lists them; name one by `latest` or by its id")
+                }
+                Exit::Failed => failed.hint(
+                    "only those count that --host, --source, --path and --tag ask for; \
+                     `backup snapshots` with the same options lists them",
+                ),
                 _ => failed,
             }
         })
+    }
+
+    /// The snapshots that texts name, one for each.
+    pub(crate) async fn snapshots(
+        &self,
+        repository: &Repository,
+        named: &[String],
+        narrow: &NarrowArgs,
+    ) -> Result<Vec<Snapshot>, CliError> {
+        let mut found = Vec::with_capacity(named.len());
+        for named in named {
+            found.push(self.snapshot(repository, named, narrow).await?);
+        }
+        Ok(found)
+    }
+
+    /// All snapshots that count, and those that can't be read.
+    pub(crate) async fn list_snapshots(
+        &self,
+        repository: &Repository,
+        narrow: &NarrowArgs,
+    ) -> Result<SnapshotList, CliError> {
+        let narrow = narrow.narrow()?;
+        let list = self.interrupt.or_stop(repository.list_snapshots()).await?;
+        let mut list = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?;
+        list.snapshots.retain(|it| narrow.accepts(&it.record.host, &it.record.source, &it.tags));
+        Ok(list)
     }
 
     /// A monitor that shows what an operation does.

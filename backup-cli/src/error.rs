@@ -123,6 +123,9 @@ mod tests {
     use super::*;
     use backup_core::{StorageError, StorageErrorKind, StorageOperation};
     use backup_engine::error::RepositoryError;
+    use backup_engine::id::BlobId;
+    use backup_engine::layout;
+    use backup_engine::query::QueryError;
 
     #[test]
     fn error_is_shown_in_three_parts_and_says_nothing_twice() {
@@ -149,8 +152,13 @@ mod tests {
             (StorageErrorKind::Integrity, Exit::Corrupt),
             (StorageErrorKind::PermissionDenied, Exit::Failed),
         ] {
-            let error = RepositoryError::from(StorageError::new(kind, StorageOperation::Get));
-            assert_eq!(CliError::from_error("x", &error).exit, exit, "{kind:?}");
+            let error = || RepositoryError::from(StorageError::new(kind, StorageOperation::Get));
+            assert_eq!(CliError::from_error("x", &error()).exit, exit, "{kind:?}");
+            // Behind a blob that can't be read, and behind an operation's own error.
+            let (blob, key) = (BlobId::from_bytes([0; 32]), layout::config());
+            let deep = RepositoryError::UnreadableBlob { blob, key, source: Box::new(error()) };
+            let exit = if exit == Exit::Failed { Exit::Corrupt } else { exit };
+            assert_eq!(CliError::from_error("x", &QueryError::from(deep)).exit, exit, "{kind:?}");
         }
     }
 }

@@ -82,6 +82,10 @@ async fn identify(place: &Place, backend: &dyn StorageBackend) -> Result<Reposit
     Ok(read_config(backend).await.map_err(failed)?.repository())
 }
 
+/// How a repository without its `config` gets it again.
+pub(crate) const CONFIG_COMES_BACK: &str =
+    "bring the object `config` back from a copy of the repository, or from the two lines of it in the recovery kit";
+
 fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
     let failed = CliError::from_error(format!("cannot open the repository {}", place.shown()), error);
     match error {
@@ -89,8 +93,9 @@ fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
             Some(name) => format!("did you mean the configured `{name}`?"),
             None => format!("make one with `backup -r {} init`", quoted(&place.named)),
         }),
+        OpenError::ConfigLost(_) => failed.hint(CONFIG_COMES_BACK),
         OpenError::TornConfig(_) => failed.hint(format!(
-            "`backup -r {} init` finishes what was begun; if it finds data already, bring `config` back from a copy",
+            "`backup -r {} init` finishes what was begun; if it finds data already, {CONFIG_COMES_BACK}",
             quoted(&place.named)
         )),
         OpenError::NotARepository(_) => failed.hint("name the folder of a repository, or another one to `init`"),

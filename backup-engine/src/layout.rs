@@ -76,6 +76,14 @@ pub fn records(kind: ObjectKind) -> Option<KeyPrefix> {
     }))
 }
 
+/// Whether a key is that of a record that is named by its hash.
+pub fn is_record(key: &ObjectKey) -> bool {
+    let kinds = [ObjectKind::Index, ObjectKind::Snapshot, ObjectKind::Mark, ObjectKind::Verify];
+    let mut folders = kinds.into_iter().filter_map(records);
+    folders
+        .any(|folder| key.as_str().strip_prefix(folder.as_str()).is_some_and(|name| name.parse::<ObjectId>().is_ok()))
+}
+
 /// The key of a record that is named by its hash.
 ///
 /// # Panics

@@ -1,13 +1,14 @@
 //! The project's own commands, started as `cargo xtask COMMAND`.
 //!
 //! `test` is what CI runs and installs what it needs; `layers` and `tidy` are two of its steps and can be run alone; `fuzz` is the
-//! long way round of the tests of decoders; `bench` makes public data sets and measures this project beside restic, rustic and borg;
+//! long way round of the tests of decoders; `golden` writes the repositories that tests read; `bench` makes public data sets and measures this project beside restic, rustic and borg;
 //! `scale` measures it where there is much of something.
 #![expect(clippy::print_stdout, reason = "a command line program: its output is the point")]
 #![expect(clippy::disallowed_methods, reason = "a command line program: it may read the environment and the clock")]
 
 mod bench;
 mod fuzz;
+mod golden;
 mod layers;
 mod process;
 mod scale;
@@ -35,6 +36,8 @@ enum Command {
     Tidy,
     /// Fuzz everything that decodes stored bytes, guided by coverage, for as long as you like.
     Fuzz(fuzz::Options),
+    /// Write the golden repositories anew that no version was released with, after a change of the format.
+    Golden,
     /// Measure this project beside the peers that are installed, on data sets made from this machine's public files.
     Bench(bench::Options),
     /// Measure this project on a million files, a huge directory, a huge sparse file, deep directories and many snapshots.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Layers => layers::run(),
         Command::Tidy => tidy::run(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Golden => golden::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Scale(options) => scale::run(&options),
     };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::narrow::NarrowArgs;
+
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// Which snapshot: `latest`, or the beginning of its id.
@@ -19,6 +21,8 @@ pub(crate) struct LsArgs {
     /// Everything below the folder, too.
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +39,8 @@ pub(crate) struct FindArgs {
     /// Show mode, owner, size and time.
     #[arg(short, long)]
     pub(crate) long: bool,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +57,8 @@ pub(crate) struct DiffArgs {
     /// Show entries of which only mode, owner, time or attributes differ, too.
     #[arg(long)]
     pub(crate) metadata: bool,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +72,8 @@ pub(crate) struct DumpArgs {
     /// Write into this new file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +81,9 @@ pub(crate) struct StatsArgs {
     /// Say what each snapshot alone keeps, too; reads all trees.
     #[arg(long)]
     pub(crate) usage: bool,
+    // Which snapshots have a line there: the sums are always those of all.
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 #[derive(Debug, Args)]

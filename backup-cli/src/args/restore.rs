@@ -7,6 +7,7 @@ use backup_core::TargetOptions;
 use backup_engine::restore::RestoreOptions;
 use clap::{Args, ValueEnum};
 
+use super::narrow::NarrowArgs;
 use crate::error::CliError;
 use crate::paths;
 
@@ -47,6 +48,9 @@ pub(crate) struct RestoreArgs {
     /// Only say what would be done.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) narrow: NarrowArgs,
 }
 
 /// What happens where something else is in the way.

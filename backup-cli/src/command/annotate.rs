@@ -16,7 +16,7 @@ pub(crate) async fn tag(context: &Context, args: &TagArgs) -> Result<Exit, CliEr
         }
     }
     let repository = context.open().await?;
-    let mut snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let mut snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     if !args.set.is_empty() {
         snapshot.tags.clone_from(&args.set);
     }
@@ -33,9 +33,10 @@ pub(crate) async fn tag(context: &Context, args: &TagArgs) -> Result<Exit, CliEr
 
 pub(crate) async fn pin(context: &Context, args: &PinArgs, pinned: bool) -> Result<Exit, CliError> {
     let repository = context.open().await?;
+    // All names are understood before anything is changed.
+    let snapshots = context.snapshots(&repository, &args.snapshots, &args.narrow).await?;
     let mut written = Ok(());
-    for named in &args.snapshots {
-        let mut snapshot = context.snapshot(&repository, named).await?;
+    for mut snapshot in snapshots {
         snapshot.pinned = pinned;
         annotate(context, &repository, &snapshot).await?;
         written = written.and(show(context, &snapshot));

@@ -45,8 +45,8 @@ struct Summary {
 pub(crate) async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliError> {
     let under = args.path.as_ref().map(|path| paths::entry(path)).transpose()?.flatten();
     let repository = context.open().await?;
-    let before = context.snapshot(&repository, &args.before).await?;
-    let after = context.snapshot(&repository, &args.after).await?;
+    let before = context.snapshot(&repository, &args.before, &args.narrow).await?;
+    let after = context.snapshot(&repository, &args.after, &args.narrow).await?;
     let (output, metadata, lines) = (context.output.clone(), args.metadata, Lines::default());
     let written = lines.clone();
     let comparison = repository.diff(&before, &after, under.as_ref(), move |differs| {

@@ -32,14 +32,10 @@ struct Summary {
 pub(crate) async fn run(context: &Context, args: &FindArgs) -> Result<Exit, CliError> {
     let patterns = Patterns::new(&args.patterns, args.ignore_case)?;
     let repository = context.open().await?;
-    let mut snapshots = Vec::new();
-    if args.snapshots.is_empty() {
-        let list = context.interrupt.or_stop(repository.list_snapshots()).await?;
-        snapshots = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?.snapshots;
-    }
-    for named in &args.snapshots {
-        snapshots.push(context.snapshot(&repository, named).await?);
-    }
+    let snapshots = match args.snapshots.is_empty() {
+        true => context.list_snapshots(&repository, &args.narrow).await?.snapshots,
+        false => context.snapshots(&repository, &args.snapshots, &args.narrow).await?,
+    };
     let (output, long, lines) = (context.output.clone(), args.long, Lines::default());
     let written = lines.clone();
     let mut last: Option<SnapshotId> = None;

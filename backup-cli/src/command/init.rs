@@ -66,7 +66,7 @@ pub(crate) async fn init_at(
         let failed = CliError::from_error(format!("cannot make a repository at {}", place.shown()), &error);
         match error {
             InitError::AlreadyExists => failed.hint("use it as it is, or name another place with `-r PATH`"),
-            InitError::DamagedRepository(_) => failed.hint("bring `config` back from a copy of the repository"),
+            InitError::DamagedRepository(_) => failed.hint(unlock::CONFIG_COMES_BACK),
             InitError::NotEmpty(_) => failed.hint("name an empty or a new folder with `-r PATH`"),
             _ => failed,
         }

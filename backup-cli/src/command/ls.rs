@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliErr
     // The top of a snapshot is a folder or two that only lead to what was stored.
     let recursive = args.recursive || args.path.is_none();
     let repository = context.open().await?;
-    let snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     let (output, long, lines) = (context.output.clone(), args.long, Lines::default());
     let written = lines.clone();
     let listing = repository.list_entries(&snapshot, under.as_ref(), recursive, move |item| {

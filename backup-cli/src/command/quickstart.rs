@@ -18,6 +18,7 @@ use super::create::{capture, show, source_failed};
 use super::init::init_at;
 use super::key::kit;
 use crate::args::create::create_options;
+use crate::args::narrow::NarrowArgs;
 use crate::args::quickstart::QuickstartArgs;
 use crate::context::{Context, Place};
 use crate::error::CliError;
@@ -62,7 +63,7 @@ pub(crate) async fn run(context: &Context, args: QuickstartArgs) -> Result<Exit,
     let ready = prepare(context, &place, args.kit).await?;
     let report = capture(context, &ready.repository, source, own).await?;
     let captured = show(context, "created", &report)?;
-    let snapshot = context.snapshot(&ready.repository, &report.snapshot.to_string()).await?;
+    let snapshot = context.snapshot(&ready.repository, &report.snapshot.to_string(), &NarrowArgs::default()).await?;
     let proof = proof::prove(context, &ready.repository, &snapshot).await?;
     let summary = Summary {
         repository: place.location(),

@@ -54,7 +54,7 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let options = args.options()?;
     let resolver = resolver(context, args)?;
     let repository = context.open().await?;
-    let snapshot = context.snapshot(&repository, &args.snapshot).await?;
+    let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     let mut target_options = args.target_options();
     target_options.kept.extend(context.own_folders(&context.place()?));
     let target = target(context, &target_options, &snapshot)?;

@@ -48,6 +48,7 @@ struct Summary {
 }
 
 pub(crate) async fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit, CliError> {
+    let narrow = args.narrow.narrow()?;
     let repository = context.open().await?;
     let catalog = context.interrupt.or_stop(repository.catalog()).await?;
     let catalog = catalog.map_err(|error| unread::failed("cannot list the snapshots", &error))?;
@@ -55,7 +56,8 @@ pub(crate) async fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit,
     for id in &catalog.unreadable {
         output.warn(format!("snapshot {} can't be read; `backup check` says why", id.short()));
     }
-    let mut snapshots: Vec<&CatalogEntry> = catalog.snapshots.iter().filter(|entry| matches(args, entry)).collect();
+    let counts = |entry: &&CatalogEntry| narrow.accepts(&entry.host, &entry.source, &entry.tags);
+    let mut snapshots: Vec<&CatalogEntry> = catalog.snapshots.iter().filter(counts).collect();
     let skipped = args.last.map_or(0, |last| snapshots.len().saturating_sub(last));
     snapshots.drain(..skipped);
     if output.is_json() {
@@ -69,12 +71,6 @@ pub(crate) async fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit,
         table(&snapshots).iter().try_for_each(|line| output.line(line))?;
     }
     Ok(if catalog.unreadable.is_empty() { Exit::Done } else { Exit::Corrupt })
-}
-
-fn matches(args: &SnapshotsArgs, entry: &CatalogEntry) -> bool {
-    args.tags.iter().all(|tag| entry.tags.contains(tag))
-        && args.host.as_ref().is_none_or(|host| entry.host == *host)
-        && args.source.as_ref().is_none_or(|source| entry.source.name.as_ref() == Some(source))
 }
 
 fn table(snapshots: &[&CatalogEntry]) -> Vec<String> {

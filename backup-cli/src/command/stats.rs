@@ -1,9 +1,13 @@
 //! `backup stats`: how large everything is.
 
+use std::collections::BTreeSet;
+
+use backup_engine::id::SnapshotId;
 use backup_engine::query::stats::Stats;
 use serde::Serialize;
 
 use super::unread;
+use crate::args::narrow::NarrowArgs;
 use crate::args::query::StatsArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -20,16 +24,25 @@ struct Summary<'a> {
 }
 
 pub(crate) async fn run(context: &Context, args: &StatsArgs) -> Result<Exit, CliError> {
+    if !args.narrow.is_open() && !args.usage {
+        return Err(CliError::usage("the sums are those of all snapshots: there is nothing to choose from")
+            .hint("with `--usage` each snapshot has a line of its own"));
+    }
     let repository = context.open().await?;
-    let list = context.interrupt.or_stop(repository.list_snapshots()).await?;
-    let list = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?;
+    let list = context.list_snapshots(&repository, &NarrowArgs::default()).await?;
+    let narrow = args.narrow.narrow()?;
+    let counting = list.snapshots.iter().filter(|it| narrow.accepts(&it.record.host, &it.record.source, &it.tags));
+    let counting: BTreeSet<SnapshotId> = counting.map(|snapshot| snapshot.id).collect();
     for (id, error) in &list.damaged {
         context
             .output
             .warn(CliError::from_error(format!("snapshot {} can't be read", id.short()), error).in_one_line());
     }
     let stats = context.interrupt.or_stop(repository.stats(list.snapshots, args.usage)).await?;
-    let stats = stats.map_err(|error| unread::failed("the sizes can't be added up", &error))?;
+    let mut stats = stats.map_err(|error| unread::failed("the sizes can't be added up", &error))?;
+    if let Some(usage) = &mut stats.usage {
+        usage.snapshots.retain(|snapshot| counting.contains(&snapshot.id));
+    }
     show(context, &stats)?;
     let unread = stats.usage.as_ref().map_or(0, |usage| usage.unread_parts) + stats.damaged_index_objects;
     Ok(if unread == 0 && list.damaged.is_empty() { Exit::Done } else { Exit::Corrupt })

@@ -3,9 +3,12 @@
 use std::error::Error as StdError;
 
 use backup_core::{SourceError, StorageError, StorageErrorKind};
+use backup_engine::check::CheckError;
 use backup_engine::create::CreateError;
 use backup_engine::error::RepositoryError;
-use backup_engine::repository::{InitError, OpenError};
+use backup_engine::query::QueryError;
+use backup_engine::rebuild::RebuildError;
+use backup_engine::repository::{InitError, KeyError, OpenError};
 use backup_engine::restore::RestoreError;
 use backup_engine::snapshots::FindSnapshotError;
 
@@ -31,11 +34,17 @@ fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
     if let Some(error) = error.downcast_ref::<RepositoryError>() {
         return repository(error);
     }
+    if let Some(error) = behind(error) {
+        return repository(error);
+    }
+    if let Some(QueryError::WrongContent(_)) = error.downcast_ref::<QueryError>() {
+        return Some(Exit::Corrupt);
+    }
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return match error {
             OpenError::NotFound | OpenError::NotARepository(_) => Some(Exit::NoRepository),
             OpenError::WrongKey { .. } => Some(Exit::WrongKey),
-            OpenError::KeysLost(_) | OpenError::TornConfig(_) => Some(Exit::Corrupt),
+            OpenError::KeysLost(_) | OpenError::ConfigLost(_) | OpenError::TornConfig(_) => Some(Exit::Corrupt),
             OpenError::NewerVersion(_) => Some(Exit::Failed),
             OpenError::Repository(error) => repository(error),
             _ => None,
@@ -67,6 +76,26 @@ fn own_exit(error: &(dyn StdError + 'static)) -> Option<Exit> {
     }
     let io = error.downcast_ref::<std::io::Error>()?;
     (io.kind() == std::io::ErrorKind::StorageFull).then_some(Exit::NoSpace)
+}
+
+/// The error of the repository that an operation's own error only passes on; it is not in the chain of causes.
+fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a RepositoryError> {
+    if let Some(QueryError::Repository(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(CheckError::Repository(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(RebuildError::Repository(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(KeyError::Repository(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match error.downcast_ref() {
+        Some(RestoreError::Repository(error)) => Some(error),
+        _ => None,
+    }
 }
 
 fn source(error: &SourceError) -> Option<Exit> {

@@ -12,11 +12,13 @@ pub(crate) struct KitText<'a> {
     pub(crate) repository: &'a str,
     pub(crate) id: String,
     pub(crate) made: String,
+    /// The object `config`: without it nothing opens, and it is short enough to be kept on paper.
+    pub(crate) config: String,
 }
 
 impl KitText<'_> {
     fn render(&self, code: &str) -> Zeroizing<String> {
-        let Self { repository, id, made } = self;
+        let Self { repository, id, made, config } = self;
         let half = code.len() / 2;
         // The code stands on two lines of seven groups, which is easier to copy from paper.
         let (first, second) = (&code[..half], code[half..].trim_start_matches('-'));
@@ -44,7 +46,12 @@ impl KitText<'_> {
              \x20 5. Choose a new password: backup -r REPOSITORY --recovery-kit kit.txt key add\n\
              \n\
              Capital letters, blanks and dashes in the code don't matter. The letters i, l and o and\n\
-             the digit 1 do not occur.\n"
+             the digit 1 do not occur.\n\
+             \n\
+             Should the repository ever lose its object `config`, make a file of these two lines,\n\
+             each with a line end and nothing before it, and put it back under that name:\n\
+             \n\
+             {config}"
         ))
     }
 }
@@ -103,7 +110,7 @@ mod tests {
     fn code_is_found_in_the_kit_that_holds_it_and_nowhere_else() {
         let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7 % 251).unwrap());
         let code = encode_recovery_code(&secret);
-        let kit = KitText { repository: "/srv/b", id: "ab".repeat(32), made: "now".into() };
+        let kit = KitText { repository: "/srv/b", id: "ab".repeat(32), made: "now".into(), config: "{}\n00\n".into() };
         let text = kit.render(&code);
         let found = code_in(&text).unwrap();
         assert_eq!(*decode_recovery_code(&found).unwrap(), secret);

@@ -38,6 +38,26 @@ fn no_repository_is_10_and_says_how_to_make_one() {
 }
 
 #[test]
+fn lost_config_is_16_and_comes_back_from_the_recovery_kit() {
+    let home = Home::with_snapshot();
+    home.done(&["-q", "key", "recovery-kit", "--kit", "kit.txt"]);
+    let config = fs::read_to_string(home.join("r/config")).unwrap();
+    fs::remove_file(home.join("r/config")).unwrap();
+    let before = home.files("r");
+    for verb in [&["snapshots"][..], &["create", "src"], &["check"], &["init"], &["quickstart", "src"]] {
+        assert_says(&home.run(verb), 16, &["`config`", "snapshots/", " hint: bring the object `config` back"]);
+    }
+    assert!(before == home.files("r"), "nothing was changed");
+
+    let kit = fs::read_to_string(home.join("kit.txt")).unwrap();
+    let lines: Vec<&str> = kit.lines().skip_while(|line| !line.starts_with('{')).collect();
+    let [first, second] = lines[..] else { panic!("two lines end the kit: {kit}") };
+    home.write("r/config", format!("{first}\n{second}\n"));
+    assert_eq!(fs::read_to_string(home.join("r/config")).unwrap(), config);
+    home.done(&["check", "--read-data"]);
+}
+
+#[test]
 fn folder_with_another_programs_config_is_10() {
     let home = Home::new();
     home.write("r/config", "[core]\n\tbare = false\n");

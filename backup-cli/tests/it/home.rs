@@ -33,9 +33,14 @@ pub(crate) fn binary() -> PathBuf {
 impl Home {
     /// A user with a key file: opening costs nothing, as it does with a password.
     pub(crate) fn new() -> Self {
+        Self::with_key(b"0123456789abcdef0123456789abcdef")
+    }
+
+    /// The same with this in the key file.
+    pub(crate) fn with_key(bytes: &[u8]) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let key = keys.path().join("key");
-        fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();
+        fs::write(&key, bytes).unwrap();
         #[cfg(unix)]
         fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), keys: Some(keys) }

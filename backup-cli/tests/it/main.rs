@@ -13,6 +13,7 @@ mod fidelity;
 mod flush;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod golden;
 mod help;
 mod home;
 #[cfg(feature = "local")]
@@ -22,6 +23,7 @@ mod json;
 mod keys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
+mod latest;
 #[cfg(target_os = "linux")]
 mod listing;
 #[cfg(target_os = "linux")]

@@ -106,6 +106,65 @@ fn dump_writes_the_bytes_and_nothing_else() {
     assert_eq!(home.run(&["--json", "dump", "latest", &path_of(&home, "src/a.txt")]).code, 2);
 }
 
+/// What lies in a folder.
+fn names(home: &Home, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(home.join(folder)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn dump_that_fails_leaves_nothing_and_the_next_one_writes_the_file() {
+    let home = Home::with_snapshot();
+    fs::create_dir(home.join("out")).unwrap();
+    let big = path_of(&home, "src/big");
+    let packs: Vec<_> = home.files("r/packs");
+    for (pack, bytes) in &packs {
+        fs::remove_file(pack).unwrap();
+        let half = bytes.len() / 2;
+        fs::write(pack, [&bytes[..half], &[bytes[half] ^ 1], &bytes[half + 1..]].concat()).unwrap();
+    }
+    let ran = home.run(&["dump", "latest", &big, "--out", "out/big"]);
+    assert_eq!(ran.code, 16, "{}", ran.stderr);
+    assert_eq!(names(&home, "out"), [] as [&str; 0]);
+    for (pack, bytes) in &packs {
+        fs::remove_file(pack).unwrap();
+        fs::write(pack, bytes).unwrap();
+    }
+    home.done(&["dump", "latest", &big, "--out", "out/big"]);
+    assert_eq!(names(&home, "out"), ["big"]);
+    assert!(fs::read(home.join("out/big")).unwrap() == vec![7; 300_000]);
+    let ran = home.run(&["dump", "latest", &big, "--out", "no/such/folder"]);
+    assert!(ran.code == 1 && ran.stderr.contains("cannot write `no/such/folder`"), "{}", ran.stderr);
+}
+
+/// What is stopped half-way has not got its name yet.
+#[cfg(target_os = "linux")]
+#[test]
+fn dump_that_is_interrupted_is_130_and_leaves_nothing() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let home = Home::new();
+    // So much is more than a disk takes before the signal arrives.
+    const HOLE_BYTES: u64 = 64 << 30;
+    home.write("src/hole", "");
+    fs::File::options().write(true).open(home.join("src/hole")).unwrap().set_len(HOLE_BYTES).unwrap();
+    home.done(&["-q", "init"]);
+    home.done(&["-q", "create", "src"]);
+    fs::create_dir(home.join("out")).unwrap();
+    let mut child =
+        home.command(&["dump", "latest", &path_of(&home, "src/hole"), "--out", "out/hole"]).spawn().unwrap();
+    let begun = || {
+        let mut entries = fs::read_dir(home.join("out")).unwrap().map(Result::unwrap);
+        entries.any(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0))
+    };
+    while !begun() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it wrote anything");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(names(&home, "out"), [] as [&str; 0]);
+}
+
 #[test]
 fn stats_add_up() {
     let home = Home::with_snapshot();

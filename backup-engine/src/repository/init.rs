@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Repository;
 use super::keys::{NewKey, put_slot};
+use super::open::trace_of_repository;
 use crate::chunker::ChunkerParameters;
 use crate::crypto::{Keyring, SecretKey, random, sha256};
 use crate::error::RepositoryError;
@@ -37,8 +38,8 @@ pub enum InitError {
     /// The place holds something else; nothing was changed.
     #[error("the place is not empty: it holds `{0}`")]
     NotEmpty(String),
-    /// The `config` that is there is cut off, and there is more than an interrupted attempt leaves; nothing was changed.
-    #[error("`config` is cut off, and the place holds `{0}`: this is a damaged repository")]
+    /// `config` is cut off or gone, and there is more than an interrupted attempt leaves; nothing was changed.
+    #[error("`config` is cut off or gone, and the place holds `{0}`: this is a damaged repository")]
     DamagedRepository(String),
     /// The repository could not be written.
     #[error(transparent)]
@@ -143,6 +144,9 @@ async fn put_config(backend: &dyn StorageBackend, object: &Bytes, torn: Option<B
 /// Fails when the place holds anything but keys, and perhaps a torn `config`, that an interrupted attempt left.
 async fn refuse_foreign_objects(backend: &dyn StorageBackend, is_torn: bool) -> Result<(), InitError> {
     use futures::TryStreamExt;
+    if let Some(key) = trace_of_repository(backend).await? {
+        return Err(InitError::DamagedRepository(key.to_string()));
+    }
     let all = backup_core::KeyPrefix::all();
     let mut objects = backend.list(&all);
     while let Some(object) = objects.try_next().await? {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backup_core::{ByteRange, Clock, StorageBackend, StorageErrorKind};
+use backup_core::{ByteRange, Clock, ObjectKey, StorageBackend, StorageErrorKind};
 use futures::TryStreamExt;
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ use crate::crypto::{Keyring, SecretKey, sha256};
 use crate::error::RepositoryError;
 use crate::format::config::UncheckedConfig;
 use crate::format::slot::{EPOCH_KIND, KeySlot, SLOT_KIND, SlotType, key_object_kind, open_epoch};
-use crate::format::{FormatError, malformed};
+use crate::format::{FormatError, ObjectKind, malformed};
 use crate::id::RepositoryId;
 use crate::layout;
 
@@ -62,6 +62,9 @@ pub enum OpenError {
     /// There is none.
     #[error("there is no repository")]
     NotFound,
+    /// `config` is gone, and the object that is named is there all the same.
+    #[error("the repository has lost its `config`: `{0}` is there")]
+    ConfigLost(ObjectKey),
     /// Only a part of `config` is there: making the repository was interrupted, or `config` was damaged later.
     #[error("`config` is cut off: the repository was not made to its end, or damaged")]
     TornConfig(#[source] FormatError),
@@ -123,16 +126,34 @@ impl Repository {
         let config = config.check(&keyring).map_err(|error| RepositoryError::format(&layout::config(), error))?;
         Ok(Self::assemble(backend, keyring, config, clock))
     }
+
+    /// The object `config` as it is stored, to be kept elsewhere: a repository that has lost it opens no more.
+    ///
+    /// # Errors
+    /// What the storage says, and what is wrong with the object when it was damaged since the repository was opened.
+    pub async fn config_object(&self) -> Result<String, RepositoryError> {
+        let key = layout::config();
+        let object = self.store().backend().get(&key, ByteRange::Full).await?;
+        let sound = UncheckedConfig::decode(&object).and_then(|config| config.check(self.store().keyring()));
+        sound.map_err(|error| RepositoryError::format(&key, error))?;
+        String::from_utf8(object.to_vec()).map_err(|_| RepositoryError::format(&key, malformed("config", "no text")))
+    }
 }
 
 /// Reads `config`, which can't be authentic before the keys are known that it leads to.
 ///
 /// # Errors
-/// [`OpenError::NotFound`], [`OpenError::TornConfig`], [`OpenError::NotARepository`], [`OpenError::NewerVersion`], or what the storage says.
+/// [`OpenError::NotFound`], [`OpenError::ConfigLost`], [`OpenError::TornConfig`], [`OpenError::NotARepository`], [`OpenError::NewerVersion`], or
+/// what the storage says.
 pub async fn read_config(backend: &dyn StorageBackend) -> Result<UncheckedConfig, OpenError> {
     let object = match backend.get(&layout::config(), ByteRange::Full).await {
         Ok(object) => object,
-        Err(error) if error.kind() == StorageErrorKind::NotFound => return Err(OpenError::NotFound),
+        Err(error) if error.kind() == StorageErrorKind::NotFound => {
+            return Err(match trace_of_repository(backend).await? {
+                Some(key) => OpenError::ConfigLost(key),
+                None => OpenError::NotFound,
+            });
+        }
         Err(error) => return Err(error.into()),
     };
     UncheckedConfig::decode(&object).map_err(|error| match error {
@@ -140,6 +161,21 @@ pub async fn read_config(backend: &dyn StorageBackend) -> Result<UncheckedConfig
         error if UncheckedConfig::is_torn(&object) => OpenError::TornConfig(error),
         error => OpenError::NotARepository(error),
     })
+}
+
+/// An object that only a repository has and that is stored after its `config`; `None` where there is none. Keys are no such object:
+/// making a repository that was interrupted leaves them.
+pub(super) async fn trace_of_repository(backend: &dyn StorageBackend) -> Result<Option<ObjectKey>, RepositoryError> {
+    let records = [ObjectKind::Snapshot, ObjectKind::Index].into_iter().filter_map(layout::records);
+    for folder in records.chain([layout::packs()]) {
+        let mut objects = backend.list(&folder);
+        while let Some(object) = objects.try_next().await? {
+            if layout::pack_of(&object.key).is_some() || layout::is_record(&object.key) {
+                return Ok(Some(object.key));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// All key objects whose name is their hash, with their kind, in name order.

@@ -6,6 +6,7 @@ mod contradictions;
 mod crash;
 mod damage;
 mod deep_tree;
+mod golden;
 mod index_file;
 mod long_file;
 mod opening;

@@ -141,6 +141,39 @@ async fn torn_config_is_named_and_making_the_repository_again_finishes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lost_config_is_named_and_no_repository_is_made_in_its_place() {
+    let fixture = Fixture::new().await;
+    let config = fixture.store.pluck(&layout::config()).unwrap();
+    // Any one kind of object that is stored after `config` shows that it was there.
+    for kept in ["snapshots/", "index/", "packs/"] {
+        let store = fixture.store.fork();
+        let is_other =
+            |key: &ObjectKey| ["snapshots/", "index/", "packs/"].iter().any(|folder| key.as_str().starts_with(folder));
+        for key in store.keys().iter().filter(|key| is_other(key) && !key.as_str().starts_with(kept)) {
+            store.pluck(key);
+        }
+        let before = store.keys();
+        let error = open(&store, &fixture.clock).await.unwrap_err();
+        assert!(matches!(&error, OpenError::ConfigLost(key) if key.as_str().starts_with(kept)), "{error}");
+        assert!(error.to_string().contains("`config`"), "{error}");
+        let refused = try_init(Arc::new(store.clone()), &fixture.clock).await;
+        assert!(matches!(&refused, Err(InitError::DamagedRepository(key)) if key.starts_with(kept)), "{refused:?}");
+        assert_eq!(store.keys(), before, "nothing was changed");
+    }
+    // Objects of others don't look like ours, and keys alone are what an interrupted `init` leaves.
+    let other = MemoryBackend::new();
+    other.plant(&ObjectKey::new("packs/ab/readme").unwrap(), b"x".to_vec());
+    other.plant(&ObjectKey::new("snapshots/monday").unwrap(), b"x".to_vec());
+    assert!(matches!(open(&other, &fixture.clock).await, Err(OpenError::NotFound)));
+    let keys = fixture.store.fork();
+    keys.keys().iter().filter(|key| !key.as_str().starts_with("keys/")).for_each(|key| drop(keys.pluck(key)));
+    assert!(matches!(open(&keys, &fixture.clock).await, Err(OpenError::NotFound)));
+
+    fixture.store.plant(&layout::config(), config);
+    assert!(lost(&fixture.open().await, &fixture.expected).await.is_empty(), "with `config` everything is back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn repository_that_nobody_could_write_to_is_not_made() {
     let (store, clock) = (MemoryBackend::new(), clock());
     let mut options = backup_engine::repository::InitOptions::default();

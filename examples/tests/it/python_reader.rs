@@ -1,5 +1,6 @@
 //! `read_repo.py`, which was written from the format's document alone, against repositories that the engine writes.
 
+mod golden;
 mod hostile;
 mod repository;
 mod script;
@@ -18,6 +19,7 @@ use script::Reader;
 
 /// Exit codes of the program.
 const FAILED: i32 = 1;
+const NO_REPOSITORY: i32 = 10;
 const WRONG_KEY: i32 = 12;
 const DAMAGED: i32 = 16;
 
@@ -187,6 +189,18 @@ async fn opens_with_every_kind_of_key_and_no_other() {
     with("--password-env", "WRONG").refuses(WRONG_KEY, "key slots");
     std::fs::write(&file, [8; 48]).unwrap();
     with("--key-file", path(&file)).refuses(WRONG_KEY, "key slots");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_a_lost_config_from_no_repository() {
+    let Some(reader) = Reader::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = tree::nasty(folder.path(), FEW);
+    let written = Written::new(folder.path(), &InitOptions::default()).await;
+    written.capture(&source).await;
+    std::fs::remove_file(written.path.join("config")).unwrap();
+    reader.run(&written.path, &["list"]).refuses(DAMAGED, "config: it is gone");
+    reader.run(&source, &["list"]).refuses(NO_REPOSITORY, "holds no repository");
 }
 
 #[tokio::test(flavor = "multi_thread")]

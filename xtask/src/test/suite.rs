@@ -50,8 +50,8 @@ impl Counts {
     }
 }
 
-/// Counts the tests that another test starts in a process of its own, under limits or as another user: their reason to be ignored begins
-/// with `runs`.
+/// Counts the tests that another test starts in a process of its own, under limits or as another user, or that a command of ours starts:
+/// their reason to be ignored begins with `runs`.
 fn parts_of_other_tests(directory: &Path) -> Result<usize> {
     let mut count = 0;
     for entry in std::fs::read_dir(directory).with_context(|| format!("cannot list `{}`", directory.display()))? {

@@ -32,7 +32,9 @@ pub(crate) async fn make(
     refuse_inside(place, &path)?;
     let secret = new_recovery_code();
     let code = encode_recovery_code(&secret);
-    let kit = KitText { repository: &place.absolute_location(), id, made };
+    let config = context.interrupt.or_stop(repository.config_object()).await?;
+    let config = config.map_err(|error| CliError::from_error("no recovery kit was made", &error))?;
+    let kit = KitText { repository: &place.absolute_location(), id, made, config };
     unlock::write_kit(&path, &kit, &code).map_err(|error| {
         CliError::from_error(format!("cannot write the recovery kit `{}`", path.display()), &error)
             .hint("name a file that isn't there yet: `--kit FILE`")

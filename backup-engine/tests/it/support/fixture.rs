@@ -40,16 +40,17 @@ pub(crate) fn first_tree() -> Tree {
     tree
 }
 
-/// A monitor that cancels as soon as something is in the tree.
-struct CancelAtFirst {
-    clock: Arc<ManualClock>,
-    cancel: CancelToken,
+/// A monitor that cancels as soon as something is in the tree and so many bytes were captured.
+pub(crate) struct CancelAt {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) bytes: u64,
+    pub(crate) cancel: CancelToken,
 }
 
-impl Monitor for CancelAtFirst {
+impl Monitor for CancelAt {
     fn event(&self, event: &backup_core::Event<'_>) {
         if let backup_core::Event::Progress { done, .. } = event {
-            if done.items > 0 {
+            if done.items > 0 && done.bytes >= self.bytes {
                 self.cancel.cancel();
             }
             // Progress comes at most every 50 ms of a clock that stands still otherwise.
@@ -127,7 +128,7 @@ pub(crate) async fn interrupt(repository: &Repository, clock: &Arc<ManualClock>,
     tree.file("zz/interrupted", &noise(5, 100_000)).file("zz/later", &noise(6, 600_000));
     assert!(tree.0.contains_key(&path("zz/later")));
     let cancel = CancelToken::new();
-    let monitor = Arc::new(CancelAtFirst { clock: Arc::clone(clock), cancel: cancel.clone() });
+    let monitor = Arc::new(CancelAt { clock: Arc::clone(clock), bytes: 0, cancel: cancel.clone() });
     let source = Arc::new(MemorySource::new("test", tree));
     let result = repository.create(source, create_options(), monitor, cancel).await;
     assert!(matches!(result, Err(CreateError::Cancelled { .. })), "{result:?}");

@@ -85,19 +85,26 @@ impl Tree {
 /// A source that shows a tree as it was when the source was made.
 #[derive(Debug)]
 pub(crate) struct MemorySource {
-    name: String,
+    description: SourceDescription,
     tree: Arc<Tree>,
 }
 
 impl MemorySource {
     pub(crate) fn new(name: &str, tree: Tree) -> Self {
-        Self { name: name.to_owned(), tree: Arc::new(tree) }
+        let description =
+            SourceDescription { kind: "memory".to_owned(), name: Some(name.to_owned()), roots: Vec::new() };
+        Self::described(description, tree)
+    }
+
+    /// A source that says it is another.
+    pub(crate) fn described(description: SourceDescription, tree: Tree) -> Self {
+        Self { description, tree: Arc::new(tree) }
     }
 }
 
 impl Snapshotter for MemorySource {
     fn describe(&self) -> SourceDescription {
-        SourceDescription { kind: "memory".to_owned(), name: Some(self.name.clone()), roots: Vec::new() }
+        self.description.clone()
     }
 
     fn begin(&self, _context: &SourceContext<'_>) -> Result<Box<dyn SourceView>, SourceError> {
@@ -131,7 +138,7 @@ impl SourceView for MemoryView {
 
     fn open(&self, entry: &mut Entry) -> Result<Box<dyn EntryReader>, EntryError> {
         let node = self.fill(entry)?;
-        Ok(Box::new(MemoryReader { content: Arc::clone(&node.content), at: 0 }))
+        Ok(Box::new(MemoryReader { content: Arc::clone(&node.content), at: 0, torn: node.entry.torn }))
     }
 
     fn load(&self, entry: &mut Entry) -> Result<(), EntryError> {
@@ -142,6 +149,8 @@ impl SourceView for MemoryView {
 struct MemoryReader {
     content: Arc<[u8]>,
     at: usize,
+    /// Whether the file changes whenever it is read.
+    torn: bool,
 }
 
 impl EntryReader for MemoryReader {
@@ -153,6 +162,6 @@ impl EntryReader for MemoryReader {
     }
 
     fn stability(&mut self) -> io::Result<Stability> {
-        Ok(Stability::Stable)
+        Ok(if self.torn { Stability::Changed } else { Stability::Stable })
     }
 }

@@ -69,6 +69,14 @@ impl Run {
         String::from_utf8(stdout.clone()).unwrap()
     }
 
+    /// Expects success and nothing on standard error but lines that begin with a word.
+    #[track_caller]
+    pub(crate) fn succeeds_with(&self, word: &str) {
+        let said = String::from_utf8_lossy(&self.output.stderr);
+        assert!(self.output.status.success(), "{}: {said}", self.arguments);
+        assert!(said.lines().all(|line| line.starts_with(word)), "{}: {said}", self.arguments);
+    }
+
     /// Expects an exit code, and a text on standard error.
     #[track_caller]
     pub(crate) fn refuses(&self, code: i32, text: &str) {
