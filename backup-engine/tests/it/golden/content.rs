@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backup_core::{Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
+use backup_core::{Coverage, Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
 
 use crate::support::source::{Node, Tree};
 use crate::support::{CHUNK_BYTES, noise};
@@ -36,7 +36,14 @@ impl Build {
     }
 
     fn folder(&mut self, path: &str) {
-        self.put(path, EntryKind::Directory, b"", |entry| entry.links = 2);
+        self.put(path, EntryKind::Directory, b"", |entry| {
+            entry.links = 2;
+            entry.coverage = match path {
+                "home" => Coverage::LeadIn,
+                "home/ana/many" | "home/ana/gone" => Coverage::Whole,
+                _ => Coverage::Part,
+            };
+        });
     }
 
     fn file(&mut self, path: &str, content: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backup_core::{Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
+use backup_core::{Coverage, Entry, EntryKind, EntryPath, Extent, Timestamp, Xattr};
 use backup_engine::crypto::sha256;
 use backup_engine::format::record::{RecordPath, SourceRecord};
 use backup_engine::format::tree::TreeEntry;
@@ -81,6 +81,9 @@ pub(crate) struct EntryLine {
     xattrs: BTreeMap<String, Raw>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) extents: Option<Vec<(u64, u64)>>,
+    /// How much of a directory the snapshot has: `whole`, `lead-in`, or nothing where it may be a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coverage: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     torn: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -148,6 +151,11 @@ impl EntryLine {
                 .extents
                 .as_ref()
                 .map(|extents| extents.iter().map(|extent| (extent.offset_bytes, extent.len_bytes)).collect()),
+            coverage: match entry.coverage {
+                Coverage::Part => None,
+                Coverage::Whole => Some("whole".to_owned()),
+                Coverage::LeadIn => Some("lead-in".to_owned()),
+            },
             torn: entry.torn,
             racy: entry.racy,
         }
@@ -187,6 +195,12 @@ impl EntryLine {
             extents.iter().map(|&(offset_bytes, len_bytes)| Extent { offset_bytes, len_bytes }).collect()
         });
         (entry.torn, entry.racy) = (self.torn, self.racy);
+        entry.coverage = match self.coverage.as_deref() {
+            None => Coverage::Part,
+            Some("whole") => Coverage::Whole,
+            Some("lead-in") => Coverage::LeadIn,
+            Some(other) => panic!("`{other}` is no coverage"),
+        };
         entry
     }
 }
