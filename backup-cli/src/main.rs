@@ -6,6 +6,11 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "mimalloc")))]
+mod allocator;
+
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "mimalloc")))]
+    allocator::return_large_blocks();
     backup_cli::Cli::new().run(std::env::args_os())
 }
