@@ -220,7 +220,7 @@ pub struct Entry {
     pub xattrs: Vec<Xattr>,
     /// The data of a sparse file, in order and without overlap; `None` when the file has no holes.
     pub extents: Option<Vec<Extent>>,
-    /// Whether the content changed while it was read, so that it may mix two states.
+    /// Whether the content changed while it was read, so that it may mix two states, or was not as long as its size said.
     pub torn: bool,
     /// Whether the change time was too recent to tell a later change apart; such an entry is read again next time.
     pub racy: bool,

@@ -8,6 +8,7 @@ mod damage;
 mod deep_tree;
 mod index_file;
 mod long_file;
+mod missized;
 mod opening;
 mod query;
 mod rebuild;
