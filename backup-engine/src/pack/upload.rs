@@ -125,6 +125,12 @@ impl Uploader {
         Ok(())
     }
 
+    /// Keeps packs from being submitted, for as long as the caller keeps what it gets.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
+        Arc::clone(&self.permits).try_acquire_owned().expect("the only upload has not begun")
+    }
+
     /// How many packs were submitted so far.
     pub fn submitted(&self) -> u64 {
         self.shared.state().next_serial
