@@ -10,6 +10,7 @@ mod index_file;
 mod long_file;
 mod missized;
 mod opening;
+mod panicking;
 mod query;
 mod rebuild;
 mod session;
