@@ -236,7 +236,7 @@ pub struct Entry {
     pub extents: Option<Vec<Extent>>,
     /// How much of a directory the snapshot has; [`Coverage::Part`] for all but directories.
     pub coverage: Coverage,
-    /// Whether the content changed while it was read, so that it may mix two states.
+    /// Whether the content changed while it was read, so that it may mix two states, or was not as long as its size said.
     pub torn: bool,
     /// Whether the change time was too recent to tell a later change apart; such an entry is read again next time.
     pub racy: bool,

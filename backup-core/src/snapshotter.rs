@@ -97,11 +97,15 @@ pub trait SourceView: Send + Sync {
 pub trait EntryReader: Send {
     /// Reads the next bytes of the data extents (of everything where there are no holes), zero at the end.
     ///
+    /// It is asked for a byte more than the entry's size says, to see that the file ends there; what lies beyond is not stored. Only
+    /// where that size is zero, a reader gives what there is: some systems say so of files that have content.
+    ///
     /// # Errors
     /// Whatever the system says.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Looks whether the file is still what it was when it was opened; called once, after the last read.
+    /// Looks whether the file is still what it was when it was opened; called once, after the last read. A file that turned out
+    /// to be longer or shorter than its entry says is not.
     ///
     /// # Errors
     /// Whatever the system says.

@@ -203,9 +203,9 @@ enum Step {
     Idle,
     /// Workers are sealing what belongs to this tree.
     Flushing(TreeRoot),
-    /// The packs that belong to this tree wait for blocks that are being sealed.
-    Closing(TreeRoot),
-    /// The packs that belong to this tree, those submitted before this one, are on their way.
+    /// The packs that belong to this tree, so many of data and of trees, wait for blocks that are being sealed, or for the uploader.
+    Closing(TreeRoot, u64, u64),
+    /// The packs that belong to this tree are among so many that were submitted first, and on their way.
     Storing(TreeRoot, u64),
 }
 
@@ -247,15 +247,14 @@ impl Checkpoints {
                 }
             }
             Step::Flushing(root) if parts.queue.is_flushed(parts.workers) => {
-                parts.data.close()?;
-                parts.trees.close()?;
-                self.step = Step::Closing(root);
+                self.step = Step::Closing(root, parts.data.close()?, parts.trees.close()?);
             }
             Step::Flushing(_) => {}
-            Step::Closing(root) if !parts.data.is_closing() && !parts.trees.is_closing() => {
-                self.step = Step::Storing(root, parts.uploader.submitted());
+            Step::Closing(root, data, trees) => {
+                if parts.data.has_handed_over(data) && parts.trees.has_handed_over(trees) {
+                    self.step = Step::Storing(root, parts.uploader.submitted());
+                }
             }
-            Step::Closing(_) => {}
             Step::Storing(root, until) => {
                 if parts.uploader.has_stored(until)? {
                     parts.uploader.write_index()?;

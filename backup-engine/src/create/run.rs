@@ -185,6 +185,7 @@ impl Capture<'_> {
         };
 
         let Built { tally, cut_short } = std::thread::scope(|scope| {
+            let _stop = StopOnPanic(&queue);
             let threads: Vec<_> = (0..workers)
                 .map(|_| {
                     let results = results.clone();
@@ -252,7 +253,7 @@ fn first_cause(
     Err(causes.swap_remove(at))
 }
 
-/// Keeps the other threads from waiting for one that died.
+/// Keeps the other threads from waiting for one that panicked: a backend, a source or a monitor may.
 struct StopOnPanic<'a>(&'a Queue);
 
 impl Drop for StopOnPanic<'_> {

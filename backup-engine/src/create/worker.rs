@@ -23,6 +23,10 @@ const READ_ATTEMPTS: u32 = 3;
 /// The most bytes of extended attributes of one entry that are stored: they stand in a tree node.
 const MAX_XATTR_BYTES: usize = 4 << 20;
 
+/// The most of a file that is read where its size says that it is empty, as in `/proc` and on some file systems that make their
+/// content up: far more than such files have, and an end to one that has none.
+const MAX_SIZELESS_BYTES: u64 = 64 << 20;
+
 /// What all workers share.
 pub(super) struct Shared<'a> {
     pub(super) queue: &'a Queue,
@@ -79,6 +83,14 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
         }
     }
     if shared.queue.is_stopped() { Ok(()) } else { worker.sealer.seal_buffer(&mut worker.buffer, shared.writer) }
+}
+
+/// What was read of a file.
+struct Read {
+    content: Content,
+    bytes: u64,
+    /// Whether there is more than was to be read.
+    is_more: bool,
 }
 
 /// Why a file's content was not taken.
@@ -151,47 +163,56 @@ impl Worker<'_> {
 
     /// Reads a file, again when it changes meanwhile, and in the end as it comes.
     fn file(&mut self, mut entry: Entry) -> Result<TreeEntry, ReadFailure> {
-        for attempt in 1.. {
+        // Nearly every file without a size is empty: a small read shows it.
+        let mut sizeless_bytes = self.shared.chunker.min_bytes() as u64;
+        let mut attempt = 1;
+        loop {
             let mut reader = self.shared.view.open(&mut entry).map_err(ReadFailure::Entry)?;
             self.limit_xattrs(&mut entry);
-            let expected = stored_bytes(&entry);
+            let is_sizeless = entry.size_bytes == 0;
+            let said_bytes = stored_bytes(&entry);
+            let expected = if is_sizeless { sizeless_bytes } else { said_bytes };
             let is_small = expected <= self.shared.chunker.min_bytes() as u64;
-            let read = if is_small {
-                self.read_small(&mut *reader, &entry, expected)
+            let Read { content, bytes, is_more } = if is_small {
+                self.read_small(&mut *reader, &entry, expected)?
             } else {
-                self.read_large(&mut *reader, &entry, expected)
+                self.read_large(&mut *reader, &entry, expected)?
             };
-            let (content, read_bytes) = read?;
+            if is_sizeless && is_more && sizeless_bytes < MAX_SIZELESS_BYTES {
+                sizeless_bytes = MAX_SIZELESS_BYTES;
+                continue;
+            }
             let stability = reader
                 .stability()
                 .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
-            let torn = stability == Stability::Changed || read_bytes != expected;
+            let torn = stability == Stability::Changed || is_more || bytes != said_bytes;
             if torn && attempt < READ_ATTEMPTS {
+                attempt += 1;
                 continue;
             }
             if torn {
                 entry.torn = true;
-                clip(&mut entry, read_bytes);
-                let cause = "it changed while it was read, again and again; what was stored may mix two states";
+                clip(&mut entry, bytes);
+                let cause = match (is_sizeless && bytes > 0, is_more) {
+                    (true, true) => "its size says that it is empty; only its beginning was stored",
+                    (true, false) => "its size says that it is empty; what could be read was stored",
+                    (false, _) => "it changed while it was read, again and again; what was stored may mix two states",
+                };
                 self.shared.counters.problem(EntryError::other(&entry.path, "torn copy of", cause));
             }
             return Ok(TreeEntry { entry, content });
         }
-        unreachable!("the last attempt returns")
     }
 
-    fn read_small(
-        &mut self,
-        reader: &mut dyn EntryReader,
-        entry: &Entry,
-        expected: u64,
-    ) -> Result<(Content, u64), ReadFailure> {
+    fn read_small(&mut self, reader: &mut dyn EntryReader, entry: &Entry, expected: u64) -> Result<Read, ReadFailure> {
         let expected = usize::try_from(expected).expect("small files fit memory");
-        let room = &mut self.buffer.spare(expected)[..expected];
-        let filled = fill(reader, room)
+        // Room for one byte more shows, with the same call, whether the file ends where it should.
+        let room = &mut self.buffer.spare(expected + 1)[..=expected];
+        let read = fill(reader, room)
             .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
+        let (filled, is_more) = (read.min(expected), read > expected);
         if filled == 0 {
-            return Ok((Content::None, 0));
+            return Ok(Read { content: Content::None, bytes: 0, is_more });
         }
         self.shared.counters.read(filled as u64);
         let digest: [u8; 32] = Sha256::digest(&room[..filled]).into();
@@ -203,15 +224,10 @@ impl Worker<'_> {
                 self.sealer.seal_buffer(&mut self.buffer, self.shared.writer)?;
             }
         }
-        Ok((Content::Single { digest }, filled as u64))
+        Ok(Read { content: Content::Single { digest }, bytes: filled as u64, is_more })
     }
 
-    fn read_large(
-        &mut self,
-        reader: &mut dyn EntryReader,
-        entry: &Entry,
-        expected: u64,
-    ) -> Result<(Content, u64), ReadFailure> {
+    fn read_large(&mut self, reader: &mut dyn EntryReader, entry: &Entry, expected: u64) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
         // Room for two chunks: what is left over is moved to the front once for each chunk at most.
         let mut stream = std::mem::take(&mut self.stream);
@@ -227,26 +243,28 @@ impl Worker<'_> {
         entry: &Entry,
         expected: u64,
         stream: &mut [u8],
-    ) -> Result<(Content, u64), ReadFailure> {
+    ) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
         let mut whole = Sha256::new();
         let mut chunks = Vec::new();
         let mut last_digest = [0; 32];
         let (mut from, mut to, mut read_bytes) = (0, 0, 0u64);
-        let mut at_end = false;
+        let (mut at_end, mut is_more) = (false, false);
         loop {
             if !at_end && to - from < max {
                 stream.copy_within(from..to, 0);
                 (from, to) = (0, to - from);
-                // A file that grows without end is read up to the length it had when it was opened.
+                // A file that grows without end is read up to the length it had when it was opened, and a byte more to see that.
                 let left = usize::try_from(expected - read_bytes).unwrap_or(usize::MAX);
-                let room = (stream.len() - to).min(left);
-                let filled = fill(reader, &mut stream[to..to + room])
+                let room = (stream.len() - to).min(left.saturating_add(1));
+                let read = fill(reader, &mut stream[to..to + room])
                     .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
+                let filled = read.min(left);
+                is_more = read > left;
                 whole.update(&stream[to..to + filled]);
                 to += filled;
                 read_bytes += filled as u64;
-                at_end = filled < room || read_bytes == expected;
+                at_end = is_more || read < room;
             }
             if from == to {
                 break;
@@ -276,7 +294,7 @@ impl Worker<'_> {
             1 => Content::Single { digest: last_digest },
             _ => Content::List { digest: whole.finalize().into(), list: ChunkList { form: 1, chunks } },
         };
-        Ok((content, read_bytes))
+        Ok(Read { content, bytes: read_bytes, is_more })
     }
 }
 
@@ -304,6 +322,9 @@ pub(super) fn stored_bytes(entry: &Entry) -> u64 {
 
 /// Makes an entry fit what could be read of it.
 fn clip(entry: &mut Entry, read_bytes: u64) {
+    if entry.size_bytes == 0 {
+        entry.extents = None;
+    }
     match &mut entry.extents {
         None => entry.size_bytes = read_bytes,
         Some(extents) => {

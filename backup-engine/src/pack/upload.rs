@@ -101,28 +101,22 @@ impl Uploader {
             state.in_flight.insert(serial);
             serial
         };
-        let shared = Arc::clone(&self.shared);
+        let flight = Flight { shared: Arc::clone(&self.shared), serial, result: Err(RepositoryError::WorkerDied) };
         let backend = Arc::clone(self.store.backend());
         self.handle.spawn(async move {
-            let result = store_pack(&*backend, pack).await;
-            let mut state = shared.state();
-            state.in_flight.remove(&serial);
-            match result {
-                Ok(pack) => {
-                    state.stored_bytes += pack.size_bytes;
-                    state.packs += 1;
-                    state.confirmed_blobs += pack.table.blocks.iter().map(|block| block.blobs.len()).sum::<usize>();
-                    state.confirmed.push(pack);
-                }
-                Err(error) => {
-                    state.error.get_or_insert(error);
-                }
-            }
-            drop(state);
+            let mut flight = flight;
+            flight.result = store_pack(&*backend, pack).await;
+            // Over before others may begin.
+            drop(flight);
             drop(permit);
-            shared.changed.notify_all();
         });
         Ok(())
+    }
+
+    /// Keeps packs from being submitted, for as long as the caller keeps what it gets.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
+        Arc::clone(&self.permits).try_acquire_owned().expect("the only upload has not begun")
     }
 
     /// How many packs were submitted so far.
@@ -197,6 +191,34 @@ impl Uploader {
     /// Packs stored so far.
     pub fn packs(&self) -> u64 {
         self.shared.state().packs
+    }
+}
+
+/// A pack on its way. However it ends, a panic in the backend or the end of the runtime included, those who wait learn of it.
+#[derive(Debug)]
+struct Flight {
+    shared: Arc<Shared>,
+    serial: u64,
+    result: Result<IndexedPack, RepositoryError>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.in_flight.remove(&self.serial);
+        match std::mem::replace(&mut self.result, Err(RepositoryError::WorkerDied)) {
+            Ok(pack) => {
+                state.stored_bytes += pack.size_bytes;
+                state.packs += 1;
+                state.confirmed_blobs += pack.table.blocks.iter().map(|block| block.blobs.len()).sum::<usize>();
+                state.confirmed.push(pack);
+            }
+            Err(error) => {
+                state.error.get_or_insert(error);
+            }
+        }
+        drop(state);
+        self.shared.changed.notify_all();
     }
 }
 

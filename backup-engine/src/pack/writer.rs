@@ -1,5 +1,6 @@
 //! Assembles blocks that many threads seal into packs.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub struct PackWriter {
 struct OpenPacks {
     /// The last one takes new blocks; the ones before wait for blocks that are being sealed.
     open: Vec<OpenPack>,
+    /// Those that are no longer open and not yet with the uploader, which may keep them waiting.
+    leaving: BTreeSet<u64>,
     next_serial: u64,
 }
 
@@ -104,33 +107,50 @@ impl PackWriter {
             pack.frame_bytes += bytes.len();
             pack.frames.push(Frame { ordinal: reservation.ordinal, bytes, blobs });
             pack.closed |= pack.frame_bytes >= self.target_bytes || pack.frames.len() >= MAX_PACK_BLOCKS;
-            (pack.closed && pack.being_sealed == 0).then(|| packs.open.remove(at))
+            let is_finished = pack.closed && pack.being_sealed == 0;
+            if is_finished {
+                packs.leaving.insert(reservation.serial);
+            }
+            is_finished.then(|| packs.open.remove(at))
         };
         match finished {
-            Some(pack) => self.uploader.submit(self.finish(pack)),
+            Some(pack) => self.hand_over(pack),
             None => Ok(()),
         }
     }
 
+    /// Gives a pack to the uploader. One for which that fails is never said to be handed over.
+    fn hand_over(&self, pack: OpenPack) -> Result<(), RepositoryError> {
+        let serial = pack.serial;
+        self.uploader.submit(self.finish(pack))?;
+        self.packs().leaving.remove(&serial);
+        Ok(())
+    }
+
     /// Closes every open pack. One of which a block is just being sealed goes to the uploader when that block is delivered.
-    pub fn close(&self) -> Result<(), RepositoryError> {
-        let finished = {
+    ///
+    /// Returns how many packs there were up to now, for [`has_handed_over`](Self::has_handed_over).
+    pub fn close(&self) -> Result<u64, RepositoryError> {
+        let (finished, count) = {
             let mut packs = self.packs();
             packs.open.iter_mut().for_each(|pack| pack.closed = true);
             let (waiting, finished): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut packs.open).into_iter().partition(|pack| pack.being_sealed > 0);
             packs.open = waiting;
-            finished
+            packs.leaving.extend(finished.iter().map(|pack| pack.serial));
+            (finished, packs.next_serial)
         };
         for pack in finished {
-            self.uploader.submit(self.finish(pack))?;
+            self.hand_over(pack)?;
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Whether a closed pack still waits for blocks.
-    pub fn is_closing(&self) -> bool {
-        self.packs().open.iter().any(|pack| pack.closed)
+    /// Whether the uploader has the packs that were begun first, so many of them.
+    pub fn has_handed_over(&self, first: u64) -> bool {
+        let packs = self.packs();
+        let mut held = packs.open.iter().map(|pack| pack.serial).chain(packs.leaving.iter().copied());
+        held.all(|serial| serial >= first)
     }
 
     fn finish(&self, pack: OpenPack) -> FinishedPack {
@@ -303,5 +323,49 @@ impl FinishedPack {
         pieces.iter().for_each(|piece| hasher.update(piece));
         let id = PackId::from_bytes(hasher.finalize().into());
         Self { id, kind, body: backup_core::PutBody::from_pieces(pieces), table }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backup_core::MemoryBackend;
+
+    use super::*;
+    use crate::crypto::SecretKey;
+    use crate::id::RepositoryId;
+    use crate::store::ObjectStore;
+
+    #[test]
+    fn pack_that_the_uploader_keeps_waiting_is_not_said_to_be_handed_over() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut keyring = Keyring::new(RepositoryId::from_bytes([1; 32]), SecretKey::from_bytes(&[2; 32]));
+        keyring.add_epoch(1, SecretKey::from_bytes(&[3; 32]));
+        let keyring = Arc::new(keyring);
+        let store = ObjectStore::new(Arc::new(MemoryBackend::new()), Arc::clone(&keyring));
+        let uploader = Arc::new(Uploader::new(runtime.handle().clone(), store, 1));
+        // Every block fills a pack.
+        let writer = PackWriter::new(ObjectKind::DataPack, Arc::clone(&keyring), 1, Arc::clone(&uploader));
+        let seal = |blob: &[u8]| {
+            let id = keyring.hasher().id(BlobType::Data, blob);
+            BlockSealer::new(keyring.hasher().clone(), DEFAULT_LEVEL).seal_single(BlobType::Data, id, blob, &writer)
+        };
+        let held = uploader.hold();
+        std::thread::scope(|scope| {
+            let sealing = scope.spawn(|| seal(b"blob"));
+            let is_on_its_way = || {
+                let packs = writer.packs();
+                packs.next_serial == 1 && packs.open.is_empty()
+            };
+            while !is_on_its_way() {
+                std::thread::yield_now();
+            }
+            let until = writer.close().unwrap();
+            assert!(!writer.has_handed_over(until));
+            drop(held);
+            sealing.join().unwrap().unwrap();
+            assert!(writer.has_handed_over(until));
+        });
+        uploader.wait().unwrap();
+        assert_eq!(uploader.packs(), 1);
     }
 }
