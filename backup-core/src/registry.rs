@@ -82,7 +82,8 @@ pub enum RegistryError {
 }
 
 /// Keys of `[repository.NAME]` that the framework reads, so that no backend may have an option of that name.
-pub(crate) const REPOSITORY_KEYS: [&str; 4] = [TYPE_KEY, "url", "password", "retention"];
+pub(crate) const REPOSITORY_KEYS: [&str; 7] =
+    [TYPE_KEY, "url", "password", "retention", "retry_attempts", "retry_for", "idle_timeout"];
 
 impl Registry {
     /// The standard policies and resolvers, and every plug-in that is linked into the program.
