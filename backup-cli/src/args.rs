@@ -22,7 +22,6 @@ use crate::output::{Output, OutputOptions};
 /// Encrypted, deduplicated backups with a restore that is proven.
 #[derive(Debug, Parser)]
 #[command(name = "backup", version, after_long_help = after_help(), max_term_width = 120)]
-#[command(disable_help_subcommand = true)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

@@ -122,10 +122,14 @@ impl Context {
         Ok(Place { named, config: repository, nearest })
     }
 
-    /// Connects to a place.
+    /// Connects to a place; what failed for a passing reason is tried again from here on.
     pub(crate) async fn connect(&self, place: &Place) -> Result<Arc<dyn StorageBackend>, CliError> {
         let context = ConnectContext::new(self.secrets()?, Arc::clone(&self.clock));
-        place.config.backend.connect(&context).await.map_err(|error| {
+        // Enough for several clients not to come back together.
+        let seed = u64::from(self.clock.now().nanos()) ^ (u64::from(std::process::id()) << 32);
+        let connected = place.config.backend.connect(&context).await;
+        let connected = connected.map(|store| place.config.patience.around(store, seed));
+        connected.map_err(|error| {
             let failed = CliError::from_error(format!("cannot open the repository {}", place.shown()), &error);
             match is_no_directory(&error) {
                 true => failed.exit(Exit::NoRepository).hint("a repository is a folder; name another with `-r PATH`"),

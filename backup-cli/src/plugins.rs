@@ -89,6 +89,16 @@ pub(crate) fn paths_target() -> Result<Box<dyn Snapshotter>, SourceError> {
 mod tests {
     use backup_core::Registry;
 
+    /// A hint that names a feature must name one that there is.
+    #[test]
+    fn features_of_plug_ins_that_can_be_left_out_exist() {
+        let manifest: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
+        let features = manifest["features"].as_table().unwrap();
+        for (family, tag, feature) in Registry::standard().unwrap().absent() {
+            assert!(features.contains_key(feature), "{family:?} `{tag}`: there is no feature `{feature}`");
+        }
+    }
+
     /// What `backup backends` shows can be copied into a configuration.
     #[test]
     fn every_plug_in_that_is_linked_has_an_example_that_works() {

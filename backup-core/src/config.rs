@@ -13,6 +13,7 @@
 //! [repository.home]
 //! url = "/srv/backup"
 //! password = "file:${HOME}/.config/backup/password"
+//! retry_for = "5min"
 //!
 //! [source.documents]
 //! type = "files"
@@ -27,6 +28,7 @@
 mod defaults;
 mod expand;
 mod layers;
+mod patience;
 mod read;
 mod schema;
 mod show;
@@ -41,6 +43,7 @@ use crate::retention::ZoneName;
 use crate::secret::SecretRef;
 pub use defaults::Defaults;
 pub use layers::Layers;
+pub use patience::Patience;
 pub use schema::schema;
 pub use show::Setting;
 
@@ -89,6 +92,8 @@ pub struct RepositoryConfig {
     pub password: Option<SecretRef>,
     /// The name of its retention policy, if it has one of its own.
     pub retention: Option<String>,
+    /// How long its store is waited for.
+    pub patience: Patience,
 }
 
 impl Config {
@@ -116,7 +121,7 @@ impl Config {
             return Ok(configured.clone());
         }
         let backend = registry.backend_from_url(text)?.into();
-        Ok(RepositoryConfig { name: None, backend, password: None, retention: None })
+        Ok(RepositoryConfig { name: None, backend, password: None, retention: None, patience: Patience::default() })
     }
 
     /// The configured repository whose name is nearest to a text that is none: a hint for when the path it would be

@@ -82,7 +82,8 @@ pub enum RegistryError {
 }
 
 /// Keys of `[repository.NAME]` that the framework reads, so that no backend may have an option of that name.
-pub(crate) const REPOSITORY_KEYS: [&str; 4] = [TYPE_KEY, "url", "password", "retention"];
+pub(crate) const REPOSITORY_KEYS: [&str; 7] =
+    [TYPE_KEY, "url", "password", "retention", "retry_attempts", "retry_for", "idle_timeout"];
 
 impl Registry {
     /// The standard policies and resolvers, and every plug-in that is linked into the program.
@@ -155,7 +156,7 @@ impl Registry {
         official::ALL
             .iter()
             .filter(|known| self.descriptor(known.family, known.tag).is_none())
-            .map(|known| (known.family, known.tag, known.feature))
+            .filter_map(|known| Some((known.family, known.tag, known.feature?)))
     }
 
     /// A storage backend's configuration, read from a table with `type` and checked.
@@ -224,7 +225,8 @@ impl Registry {
 
     /// The table, with `type`, that a URL or a plain path stands for.
     ///
-    /// A text with `scheme://` is a URL; any other text is a path of the file system, taken as it is.
+    /// A text with `scheme://` is a URL; any other text is a path of the file system, taken as it is. A path with a `:` before its first
+    /// `/` is written with `./` in front, so that an address of another program is never taken for a folder.
     ///
     /// # Errors
     /// A [`ConfigProblem`] when the scheme is not known, there is a password in it, or it is malformed.
@@ -253,15 +255,20 @@ impl Registry {
         Ok(table.with_text(TYPE_KEY, descriptor.tag))
     }
 
-    /// Refuses `sftp:user@host:/path`, which other programs understand and which would otherwise name a local folder.
+    /// Refuses `sftp:user@host:/path`, `user@host:path` and `rest:http://host/`, which other programs understand and which would
+    /// otherwise name a local folder. One letter before the colon is a drive of Windows.
     fn refuse_lookalike(&self, text: &str) -> Result<(), ConfigProblem> {
-        let Some((scheme, _)) = text.split_once(':') else { return Ok(()) };
-        let known = self.by_scheme(scheme).is_some() || official::is_scheme(scheme);
-        if !known {
+        let Some((before, _)) = text.split_once(':') else { return Ok(()) };
+        if before.contains(['/', '\\']) || before.chars().count() < 2 {
             return Ok(());
         }
-        let hint = format!("write `{scheme}://…` for a URL, or `./{scheme}:…` for a path");
-        Err(ConfigProblem::new("", format!("it begins with `{scheme}:` but is no URL")).with_hint(hint))
+        if self.by_scheme(before).is_some() || official::is_scheme(before) {
+            let hint = format!("write `{before}://…` for a URL, or `./{before}:…` for a path");
+            return Err(ConfigProblem::new("", format!("it begins with `{before}:` but is no URL")).with_hint(hint));
+        }
+        // What stands there is not repeated: it may hold a password.
+        let hint = "write `./` in front of a path, or a URL such as `file:///…`; `backup backends` lists what there is";
+        Err(ConfigProblem::new("", "a `:` before the first `/` looks like an address elsewhere").with_hint(hint))
     }
 
     fn by_scheme(&self, scheme: &str) -> Option<&Descriptor> {

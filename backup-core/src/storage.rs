@@ -335,6 +335,9 @@ pub struct Capabilities {
     pub suggested_concurrency: usize,
     /// Whether each request is dear enough to want fewer, larger packs.
     pub requests_are_dear: bool,
+    /// Whether the future of a call is woken as bytes arrive, as a network's is. A call of such a store that nobody wakes for long hangs,
+    /// and is given up; of a store that works on blocking threads nobody can tell.
+    pub wakes_on_progress: bool,
 }
 
 impl Capabilities {
@@ -351,6 +354,7 @@ impl Capabilities {
             max_object_bytes: None,
             suggested_concurrency: 2,
             requests_are_dear: false,
+            wakes_on_progress: false,
         }
     }
 }

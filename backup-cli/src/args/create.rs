@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use backup_core::retention::ByteSize;
 use backup_engine::create::CreateOptions;
 use clap::Args;
 
@@ -60,9 +61,9 @@ pub(crate) struct SelectionArgs {
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Leave out files larger than this many bytes.
-    #[arg(long, value_name = "BYTES")]
-    exclude_larger_than: Option<u64>,
+    /// Leave out files larger than this, as `500MB`, `16MiB` or a number of bytes.
+    #[arg(long, value_name = "SIZE")]
+    exclude_larger_than: Option<ByteSize>,
 
     /// Don't enter other file systems.
     #[arg(short = 'x', long)]
@@ -79,7 +80,7 @@ impl SelectionArgs {
             templates: self.templates,
             exclude_caches: self.exclude_caches,
             one_file_system: self.one_file_system,
-            max_file_bytes: self.exclude_larger_than,
+            max_file_bytes: self.exclude_larger_than.map(|size| size.0),
         }
     }
 }

@@ -24,6 +24,11 @@ struct SettingLine {
 }
 
 #[derive(Serialize)]
+struct ShownSummary {
+    settings: usize,
+}
+
+#[derive(Serialize)]
 struct SchemaLine {
     document: serde_json::Value,
 }
@@ -66,11 +71,14 @@ fn show(context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     let output = &context.output;
     if output.is_json() {
-        return config.settings().into_iter().try_for_each(|setting| {
+        let settings = config.settings();
+        let summary = ShownSummary { settings: settings.len() };
+        settings.into_iter().try_for_each(|setting| {
             let line =
                 SettingLine { key: setting.key.join("."), value: setting.value, origin: setting.origin.to_string() };
             output.json("setting", &line)
-        });
+        })?;
+        return output.json("summary", &summary);
     }
     let text = config.to_toml();
     if text.is_empty() {

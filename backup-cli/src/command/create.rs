@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::registry::OpenContext;
-use backup_core::{CancelToken, EntryError, EntryKind, Snapshotter, SourceContext, Work};
-use backup_engine::create::{CreateOptions, CreateReport};
+use backup_core::{CancelToken, EntryError, EntryKind, Snapshotter, SourceContext, SourceError, Work};
+use backup_engine::create::{CreateError, CreateOptions, CreateReport};
 use backup_engine::repository::Repository;
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ fn sources(context: &Context, args: CreateArgs) -> Result<Vec<Arc<dyn Snapshotte
     args.sources.iter().map(open).collect()
 }
 
-pub(crate) fn source_failed(error: &backup_core::SourceError) -> CliError {
+pub(crate) fn source_failed(error: &SourceError) -> CliError {
     CliError::from_error("the source can't be used", error)
 }
 
@@ -112,7 +112,15 @@ pub(crate) async fn capture(
     let made = repository.create(source, options, monitor, context.interrupt.token()).await;
     counted.cancel();
     progress.finish();
-    made.map_err(|error| CliError::from_error("no snapshot was made", &error))
+    made.map_err(|error| {
+        let failed = CliError::from_error("no snapshot was made", &error);
+        match error {
+            CreateError::Source(SourceError::NotFound(_)) => {
+                failed.hint("look for a typing error; a path that doesn't begin with `/` begins in the current folder")
+            }
+            _ => failed,
+        }
+    })
 }
 
 /// Counts what the source has, so that progress has an end. Listing is cheap beside storing, and what can't be listed

@@ -2,12 +2,15 @@
 
 mod ask;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::conflict::KeepBoth;
 use backup_core::registry::OpenContext;
-use backup_core::{ConflictResolver, Resolution, RestoreTarget, Snapshotter, TargetOptions};
-use backup_engine::restore::{ConflictOutcome, RestoreError, RestoreReport};
+use backup_core::{ConflictResolver, EntryPath, Resolution, RestoreTarget, Snapshotter, TargetOptions};
+use backup_engine::repository::Repository;
+use backup_engine::restore::{ConflictOutcome, RestoreError, RestoreOptions, RestoreReport};
 use backup_engine::snapshots::Snapshot;
 use serde::Serialize;
 
@@ -55,6 +58,7 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let resolver = resolver(context, args)?;
     let repository = context.open().await?;
     let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
+    refuse_empty_strip(context, args, &options, &repository, &snapshot).await?;
     let mut target_options = args.target_options();
     target_options.kept.extend(context.own_folders(&context.place()?));
     let target = target(context, &target_options, &snapshot)?;
@@ -75,6 +79,45 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
         }
     })?;
     show(context, args, &snapshot, &report)
+}
+
+/// Fails where so many folders are to be taken off every path that nothing is left of any.
+async fn refuse_empty_strip(
+    context: &Context,
+    args: &RestoreArgs,
+    options: &RestoreOptions,
+    repository: &Repository,
+    snapshot: &Snapshot,
+) -> Result<(), CliError> {
+    let strip = options.strip;
+    let is_left = move |path: &EntryPath| path.components().count() > strip;
+    let include = &options.selection.include;
+    if strip == 0 || include.iter().any(is_left) {
+        return Ok(());
+    }
+    let everything = [None];
+    let include: Vec<_> = include.iter().map(Some).collect();
+    let wanted = if include.is_empty() { &everything[..] } else { &include };
+    for under in wanted {
+        let found = Arc::new(AtomicBool::new(false));
+        let sink = Arc::clone(&found);
+        // The first that is left answers it.
+        let listing = repository.list_entries(snapshot, *under, true, move |item| match is_left(&item.entry.path) {
+            true => {
+                sink.store(true, Ordering::Relaxed);
+                ControlFlow::Break(())
+            }
+            false => ControlFlow::Continue(()),
+        });
+        // What can't be listed is the restore's own business to report.
+        let Ok(listed) = context.interrupt.or_stop(listing).await? else { return Ok(()) };
+        if found.load(Ordering::Relaxed) || !listed.unread.is_empty() {
+            return Ok(());
+        }
+    }
+    let folders = human::things(strip as u64, "leading folder", "leading folders");
+    Err(CliError::new(Exit::Failed, format!("nothing is left to restore without {folders} of each path"))
+        .hint(format!("`backup ls {}` shows the paths; give `--strip` a smaller number", args.snapshot)))
 }
 
 /// Where entries are put: by a snapshotter of the type that captured them.

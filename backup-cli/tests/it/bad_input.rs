@@ -122,7 +122,7 @@ fn target_that_is_a_file_is_2() {
 #[test]
 fn missing_source_is_an_error_and_makes_no_snapshot() {
     let home = Home::with_snapshot();
-    assert_says(&home.run(&["create", "no-such-folder"]), 1, &["no-such-folder"]);
+    assert_says(&home.run(&["create", "no-such-folder"]), 1, &["no-such-folder", " hint: look for a typing error"]);
     assert_eq!(home.json(&["snapshots"]).last().unwrap()["snapshots"], 1);
 }
 
@@ -136,11 +136,28 @@ fn nobody_to_ask_is_2_and_says_where_a_password_comes_from() {
 #[test]
 fn address_that_no_backend_understands_is_2() {
     let home = Home::new();
-    assert_says(&home.run(&["-r", "s3://bucket/x", "snapshots"]), 2, &["built without", "feature `s3`"]);
+    assert_says(&home.run(&["-r", "s3://bucket/x", "snapshots"]), 2, &["no storage backend `s3`", "it has `local`"]);
     assert_says(&home.run(&["-r", "flie:///x", "snapshots"]), 2, &["`file`"]);
     let ran = home.run(&["-r", "sftp://me:canary-pw@host/x", "snapshots"]);
     assert_says(&ran, 2, &["a password has no place in a URL"]);
     assert!(!ran.stderr.contains("canary-pw"), "{}", ran.stderr);
+}
+
+#[test]
+fn address_of_another_program_makes_no_folder_of_that_name() {
+    let home = Home::new();
+    home.write("src/a", "a");
+    for place in ["me@nas:backups", "nas:backups", "rest:http://nas/backups", "sftp:me@nas:/backups"] {
+        for verb in [&["init"][..], &["snapshots"], &["quickstart", "src"]] {
+            assert_says(&home.run(&[&["-r", place], verb].concat()), 2, &["cause: ", "`./"]);
+        }
+        assert_says(&home.run(&["quickstart", "src", "--to", place]), 2, &["`./"]);
+    }
+    let mut names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| name != ".config");
+    assert_eq!(names, ["src"]);
+    home.done(&["-r", "./nas:backups", "init"]);
+    assert!(home.join("nas:backups/config").exists());
 }
 
 #[cfg(unix)]

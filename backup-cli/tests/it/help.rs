@@ -51,6 +51,7 @@ fn verbs_are_these() {
       repair       Mend what can be mended
       completions  Write completions for a shell
       man          Write the manual pages
+      help         Print this message or the help of the given subcommand(s)
     ");
 }
 
@@ -70,8 +71,13 @@ fn every_verb_has_help() {
     let home = Home::new();
     let help = home.done(&["-h"]).stdout;
     let commands = &help[help.find("Commands:").unwrap()..help.find("Options:").unwrap()];
-    for verb in commands.lines().skip(1).filter_map(|line| line.split_whitespace().next()) {
+    let verbs = commands.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    for verb in verbs.filter(|verb| *verb != "help") {
         let help = home.done(&[verb, "--help"]).stdout;
         assert!(help.contains("Usage: backup"), "{verb}");
+        assert_eq!(home.done(&["help", verb]).stdout, help, "{verb}");
     }
+    assert_eq!(home.done(&["help"]).stdout, home.done(&["--help"]).stdout);
+    assert_eq!(home.done(&["help", "key", "add"]).stdout, home.done(&["key", "add", "--help"]).stdout);
+    assert_eq!(home.run(&["help", "nosuch"]).code, 2);
 }

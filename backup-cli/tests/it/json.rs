@@ -28,10 +28,10 @@ fn every_verb_writes_lines_of_json_and_nothing_else() {
         (&["key", "list"], "key"),
         (&["key", "add", "--new-key-file", "k"], "summary"),
         (&["key", "recovery-kit", "--kit", "kit.txt"], "summary"),
-        (&["backends"], "absent"),
+        (&["backends"], "plugin"),
         (&["backends", "local"], "plugin"),
         (&["config", "validate"], "summary"),
-        (&["config", "show"], "setting"),
+        (&["config", "show"], "summary"),
         (&["config", "schema"], "config_schema"),
         (&["repair", "index"], "summary"),
         (&["completions", "zsh"], "completions"),
@@ -43,6 +43,15 @@ fn every_verb_writes_lines_of_json_and_nothing_else() {
         assert_eq!(lines.last().unwrap()["type"], last, "{arguments:?}");
         assert_eq!(ran.stderr, "", "{arguments:?}");
     }
+}
+
+#[test]
+fn configuration_in_which_nothing_is_set_is_a_line_too() {
+    let home = Home::new();
+    let ran = crate::home::ran(&mut home.bare(&["--json", "config", "show"]));
+    let lines = ran.lines();
+    assert_eq!((ran.code, lines.len()), (0, 1), "{}", ran.stdout);
+    assert_eq!((&lines[0]["type"], &lines[0]["settings"]), (&"summary".into(), &0.into()));
 }
 
 #[test]

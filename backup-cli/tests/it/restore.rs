@@ -29,6 +29,22 @@ fn only_named_paths_come_back() {
 }
 
 #[test]
+fn taking_off_every_folder_of_every_path_is_an_error_and_makes_nothing() {
+    let home = Home::with_snapshot();
+    let sub = home.path().canonicalize().unwrap().join("src/sub");
+    let depth = sub.components().count() - 1;
+    let (all_but_name, all) = (depth.to_string(), (depth + 1).to_string());
+    for arguments in [&["--strip", "100"][..], &["--strip", &all], &["--strip", &all, sub.to_str().unwrap()]] {
+        let ran = home.run(&[&["restore", "latest", "--target", "out"], arguments].concat());
+        assert_eq!(ran.code, 1, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("nothing is left to restore") && ran.stderr.contains("--strip"), "{}", ran.stderr);
+        assert!(!home.join("out").exists(), "{arguments:?}");
+    }
+    home.done(&["restore", "latest", "--target", "out", "--strip", &all_but_name, sub.to_str().unwrap()]);
+    assert_eq!(fs::read(home.join("out/b.txt")).unwrap(), b"beta\n");
+}
+
+#[test]
 fn dry_run_writes_nothing() {
     let home = Home::with_snapshot();
     let lines = home.json(&["restore", "latest", "--target", "out", "--dry-run"]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::defaults::{self, COMPRESSION_LEVELS};
 use super::layers::{Layers, SECTIONS};
+use super::patience::{self, Patience};
 use super::{Config, Defaults, RepositoryConfig};
 use crate::registry::decode::decode;
 use crate::registry::problem::{join, suggest};
@@ -133,6 +134,7 @@ impl Reader<'_> {
             }
         };
         let (url, password, retention) = (take(URL_KEY)?, take(PASSWORD_KEY)?, take(RETENTION_KEY)?);
+        let patience = Patience::take_from(&mut rest)?;
         self.refuse_inline(table, PASSWORD_KEY)?;
         let password = password.map(|(text, value)| {
             let parsed = SecretRef::parse(&text);
@@ -165,7 +167,8 @@ impl Reader<'_> {
             }
         };
         let retention = retention.map(|(name, _)| name);
-        Ok(RepositoryConfig { name: Some(name.to_owned()), backend: Arc::from(backend), password, retention })
+        let (name, backend) = (Some(name.to_owned()), Arc::from(backend));
+        Ok(RepositoryConfig { name, backend, password, retention, patience })
     }
 
     /// Builds a plug-in's configuration, inline secrets refused unless they are allowed.
@@ -205,8 +208,10 @@ impl Reader<'_> {
                 let tag = table.text(TYPE_KEY).or_else(|| from_url.as_ref()?.text(TYPE_KEY));
                 let descriptor = tag.and_then(|tag| self.registry.descriptor(family, tag));
                 let options = descriptor.into_iter().flat_map(|descriptor| descriptor.options);
-                let password = (family == Family::Backend).then_some((PASSWORD_KEY, OptionKind::Secret));
-                for (option, kind) in options.map(|option| (option.name, option.kind)).chain(password) {
+                let own = [(PASSWORD_KEY, OptionKind::Secret)].into_iter();
+                let own = own.chain(patience::OPTIONS.iter().map(|option| (option.name, option.kind)));
+                let own = own.filter(|_| family == Family::Backend);
+                for (option, kind) in options.map(|option| (option.name, option.kind)).chain(own) {
                     kinds.insert(vec![family.section().to_owned(), name.clone(), option.to_owned()], kind);
                 }
             }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::defaults::{COMPRESSION_LEVELS, OPTIONS};
+use super::patience;
 use crate::registry::{Descriptor, Family, OptionDoc, OptionKind, Registry, TYPE_KEY};
 
 /// A JSON schema (draft 2020-12) of a configuration file for the plug-ins of this program.
@@ -83,7 +84,8 @@ fn variant(descriptor: &Descriptor, family: Family) -> Json {
 fn repository_properties() -> Map<String, Json> {
     let password = OptionDoc::optional("password", OptionKind::Secret, "Where the repository's password is.");
     let retention = OptionDoc::optional("retention", OptionKind::Text, "The repository's retention policy.");
-    [password, retention].map(|option| (option.name.to_owned(), option_schema(&option))).into_iter().collect()
+    let options = [password, retention].into_iter().chain(patience::OPTIONS.iter().copied());
+    options.map(|option| (option.name.to_owned(), option_schema(&option))).collect()
 }
 
 fn option_schema(option: &OptionDoc) -> Json {

@@ -8,43 +8,52 @@ pub(super) struct Official {
     pub(super) family: Family,
     pub(super) tag: &'static str,
     schemes: &'static [&'static str],
-    /// The feature of the package `backup-cli` that brings it.
-    pub(super) feature: &'static str,
+    /// The feature of the package `backup-cli` that brings it; `None` while no version has it.
+    pub(super) feature: Option<&'static str>,
 }
 
-const fn backend(tag: &'static str, schemes: &'static [&'static str]) -> Official {
-    Official { family: Family::Backend, tag, schemes, feature: tag }
+const fn backend(tag: &'static str, schemes: &'static [&'static str], feature: Option<&'static str>) -> Official {
+    Official { family: Family::Backend, tag, schemes, feature }
 }
 
-const fn source(tag: &'static str) -> Official {
-    Official { family: Family::Source, tag, schemes: &[], feature: tag }
+const fn source(tag: &'static str, feature: Option<&'static str>) -> Official {
+    Official { family: Family::Source, tag, schemes: &[], feature }
 }
 
+/// A test of the command line compares the features with those that it has.
 pub(super) const ALL: [Official; 9] = [
-    backend("local", &["file"]),
-    backend("s3", &["s3"]),
-    backend("sftp", &["sftp"]),
-    backend("gdrive", &["gdrive"]),
-    backend("dropbox", &["dropbox"]),
-    backend("opendal", &["opendal"]),
-    source("files"),
-    source("sqlite"),
-    source("command"),
+    backend("local", &["file"], Some("local")),
+    backend("s3", &["s3"], None),
+    backend("sftp", &["sftp"], None),
+    backend("gdrive", &["gdrive"], None),
+    backend("dropbox", &["dropbox"], None),
+    backend("opendal", &["opendal"], None),
+    source("files", Some("files")),
+    source("sqlite", None),
+    source("command", None),
 ];
 
 pub(super) fn is_scheme(scheme: &str) -> bool {
     ALL.iter().any(|known| known.schemes.contains(&scheme))
 }
 
-fn how_to_get(feature: &str) -> String {
-    format!("build it in with the feature `{feature}` of backup-cli")
+/// What to do about a plug-in that is not there: how it comes in, or what there is instead.
+fn instead_of(known: &Official, registry: &Registry) -> String {
+    if let Some(feature) = known.feature {
+        return format!("build it in with the feature `{feature}` of backup-cli");
+    }
+    let tags: Vec<String> = registry.descriptors(known.family).map(|found| format!("`{}`", found.tag)).collect();
+    match tags.is_empty() {
+        true => "it has none at all".to_owned(),
+        false => format!("it has {}", tags.join(", ")),
+    }
 }
 
 pub(super) fn unknown_type(registry: &Registry, family: Family, tag: &str) -> ConfigProblem {
     match ALL.iter().find(|known| known.family == family && known.tag == tag) {
         Some(known) => {
-            let message = format!("this program was built without the {} `{}`", family.as_str(), known.tag);
-            ConfigProblem::new(TYPE_KEY, message).with_hint(how_to_get(known.feature))
+            let message = format!("this program has no {} `{}`", family.as_str(), known.tag);
+            ConfigProblem::new(TYPE_KEY, message).with_hint(instead_of(known, registry))
         }
         // The unknown word is not repeated: nothing under a key ever is.
         None => {
@@ -58,8 +67,8 @@ pub(super) fn unknown_type(registry: &Registry, family: Family, tag: &str) -> Co
 pub(super) fn unknown_scheme(registry: &Registry, scheme: &str) -> ConfigProblem {
     match ALL.iter().find(|known| known.schemes.contains(&scheme)) {
         Some(known) => {
-            let message = format!("this program was built without the storage backend `{}`", known.tag);
-            ConfigProblem::new("", message).with_hint(how_to_get(known.feature))
+            let message = format!("this program has no storage backend `{}`", known.tag);
+            ConfigProblem::new("", message).with_hint(instead_of(known, registry))
         }
         None => {
             let descriptors = registry.descriptors(Family::Backend);

@@ -172,13 +172,18 @@ fn unknown_type_lists_the_known_and_names_the_nearest() {
 }
 
 #[test]
-fn type_of_a_plug_in_left_out_names_the_feature() {
+fn type_of_a_plug_in_that_is_not_there_names_the_feature_or_what_there_is() {
+    let problem = registry().backend(&Table::new().with_text("type", "local")).unwrap_err();
+    assert_eq!(
+        shown(&problem),
+        "`type`: this program has no storage backend `local` (build it in with the feature `local` of backup-cli)"
+    );
     for tag in ["s3", "sftp", "gdrive", "dropbox", "opendal"] {
         let problem = registry().backend(&Table::new().with_text("type", tag)).unwrap_err();
-        assert!(shown(&problem).contains(&format!("feature `{tag}` of backup-cli")), "{problem}");
+        assert_eq!(shown(&problem), format!("`type`: this program has no storage backend `{tag}` (it has `shelf`)"));
     }
     let problem = registry().table_from_url("sftp://u@h/p").unwrap_err();
-    assert!(shown(&problem).contains("feature `sftp`"), "{problem}");
+    assert_eq!(shown(&problem), "this program has no storage backend `sftp` (it has `shelf`)");
     assert!(registry().absent().any(|(family, tag, _)| (family, tag) == (Family::Source, "files")));
     assert!(!registry().absent().any(|(_, tag, _)| tag == "shelf"));
 }
@@ -290,7 +295,9 @@ fn text_from_a_url_keeps_its_zeros_and_becomes_what_the_option_wants() {
 #[test]
 fn plain_path_is_taken_as_it_is() {
     let path = |text: &str| registry().table_from_url(text).map(|table| table.text("path").map(str::to_owned));
-    for text in ["/srv/100%/a b?c#d", "backups", "./sftp:x", "C:\\backup", "C:/backup", "a:b", ""] {
+    for text in
+        ["/srv/100%/a b?c#d", "backups", "./sftp:x", "./me@nas:x", "x/me@nas:y", "C:\\backup", "C:/backup", "a:b", ""]
+    {
         assert_eq!(path(text).unwrap().as_deref(), Some(text));
     }
     assert_eq!(path("file:///srv/a%20b").unwrap().as_deref(), Some("/srv/a b"));
@@ -302,6 +309,11 @@ fn text_that_looks_like_a_url_of_another_program_is_no_path() {
     for text in ["sftp:user@host:/canary-91c2", "s3:bucket/canary-91c2", "shelf:canary-91c2"] {
         let problem = registry().table_from_url(text).unwrap_err();
         assert!(shown(&problem).contains("is no URL"), "{problem}");
+    }
+    for text in ["me@nas:canary-91c2", "nas:canary-91c2/x", "rest:http://me:canary-91c2@host/", "rclone:canary-91c2:b"]
+    {
+        let problem = registry().table_from_url(text).unwrap_err();
+        assert!(shown(&problem).contains("looks like an address elsewhere (write `./` in front"), "{problem}");
     }
     let problem = registry().table_from_url("shlf://canary-91c2").unwrap_err();
     assert!(shown(&problem).contains("did you mean `shelf`?"), "{problem}");

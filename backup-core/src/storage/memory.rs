@@ -105,6 +105,8 @@ impl MemoryBackend {
             verifies_sha256: true,
             quota: settings.total_bytes.is_some(),
             max_object_bytes: settings.max_object_bytes,
+            // Its calls never wait at all.
+            wakes_on_progress: true,
             ..Capabilities::strict()
         };
         let info = BackendInfo { kind: "memory", location: "memory:".to_owned(), capabilities };

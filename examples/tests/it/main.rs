@@ -3,5 +3,6 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod flaky;
 mod flat;
 mod python_reader;

@@ -30,15 +30,22 @@ use crate::storage::{ObjectMeta, StorageBackend};
 /// use backup_core::MemoryBackend;
 /// use backup_core::storage::layer::IdleTimeout;
 ///
-/// let timeout = IdleTimeout { idle: Duration::from_secs(60), slowest_bytes_per_sec: 16 << 10 };
+/// let timeout = IdleTimeout { idle: Duration::from_secs(30), ..IdleTimeout::default() };
 /// let store = timeout.around(Arc::new(MemoryBackend::new()));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdleTimeout {
-    /// How long a call may go without progress.
+    /// How long a call may go without progress; 60 s.
     pub idle: Duration,
-    /// The slowest upload that counts as one; 0 gives no extra time.
+    /// The slowest upload that counts as one; 0 gives no extra time; 16 KiB.
     pub slowest_bytes_per_sec: u64,
+}
+
+impl Default for IdleTimeout {
+    /// Longer than a store thinks before it answers, and slower than a line that is of use for backups.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), slowest_bytes_per_sec: 16 << 10 }
+    }
 }
 
 impl IdleTimeout {
