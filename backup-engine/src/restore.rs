@@ -52,12 +52,23 @@ pub struct RestoreOptions {
     /// Whether entries of restored directories that the snapshot doesn't have are removed.
     ///
     /// Only in directories of which the snapshot has everything that was in them: not in those that lead to what is restored, not
-    /// where something was excluded, and not where `strip` makes one directory of several.
+    /// where something was excluded, and with `strip` only where one folder is selected that nothing else can be merged with.
     pub delete_extra: bool,
     /// Whether the content of existing files of the right size and time is compared too.
     pub verify_existing: bool,
     /// Threads that decode and write.
     pub workers: usize,
+}
+
+impl RestoreOptions {
+    /// Whether all that is restored has the same leading components taken off.
+    fn has_one_place(&self) -> bool {
+        let stripped =
+            |path: &EntryPath| -> Vec<Vec<u8>> { path.components().take(self.strip).map(<[u8]>::to_vec).collect() };
+        let mut places = self.selection.include.iter().map(stripped);
+        self.strip == 0
+            || places.next().is_some_and(|first| first.len() == self.strip && places.all(|place| place == first))
+    }
 }
 
 impl Default for RestoreOptions {
@@ -130,6 +141,11 @@ pub enum RestoreError {
     /// What the snapshot lacks can't be removed: it lacks things that could not be read.
     #[error("the snapshot lacks {0} entries that could not be read, so what it doesn't have may still be wanted")]
     Incomplete(u64),
+    /// Directories that `strip` may make one of can't be told apart from extra entries.
+    #[error(
+        "several folders may become one without their leading folders, and each would remove what is of the others"
+    )]
+    SeveralPlaces,
     /// Something that was asked for is not in the snapshot.
     #[error("`{0}` is not in the snapshot")]
     NotInSnapshot(EntryPath),
@@ -159,6 +175,9 @@ impl Repository {
         let repository = self.clone();
         if options.delete_extra && snapshot.record.problems > 0 {
             return Err(RestoreError::Incomplete(snapshot.record.problems));
+        }
+        if options.delete_extra && !options.has_one_place() {
+            return Err(RestoreError::SeveralPlaces);
         }
         let root = snapshot.record.tree;
         let handle = tokio::runtime::Handle::current();

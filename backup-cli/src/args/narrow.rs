@@ -53,7 +53,9 @@ impl Narrow<'_> {
     /// Whether a snapshot counts.
     pub(crate) fn accepts(&self, host: &str, source: &SourceRecord, tags: &[String]) -> bool {
         let NarrowArgs { of_host, of_source, of_tags, of_paths: _ } = self.args;
-        let covers = |path: &EntryPath| source.roots.iter().any(|root| path.is_within(&root.0));
+        // A source of paths without any root is of the top of everything.
+        let covers =
+            |path: &EntryPath| source.roots.is_empty() || source.roots.iter().any(|root| path.is_within(&root.0));
         of_host.as_ref().is_none_or(|wanted| wanted == host)
             && of_source.as_ref().is_none_or(|wanted| Some(wanted) == source.name.as_ref())
             && of_tags.iter().all(|tag| tags.contains(tag))

@@ -71,6 +71,9 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
         match error {
             RestoreError::NotInSnapshot(_) => failed
                 .hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot)),
+            RestoreError::SeveralPlaces => failed.exit(Exit::Usage).hint(
+                "with `--strip` and `--delete`, name the one folder that is to be restored, as long as `--strip` says",
+            ),
             RestoreError::Incomplete(_) => failed.hint("restore without `--delete`, or a snapshot without problems"),
             RestoreError::Cancelled => failed.hint(
                 "run the same command again: every file is whole or as it was, and what is there is not written again",

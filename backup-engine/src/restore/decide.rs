@@ -45,6 +45,18 @@ pub(super) fn decide(
     if looks_same(entry, &local) {
         return Ok(Decision::Unchanged { local: Box::new(local) });
     }
+    resolve(entry, local, target, resolver, outcome, dry_run)
+}
+
+/// Asks the resolver about an entry that is there and differs.
+pub(super) fn resolve(
+    entry: &Entry,
+    local: Entry,
+    target: &dyn RestoreTarget,
+    resolver: &dyn ConflictResolver,
+    outcome: &Outcome,
+    dry_run: bool,
+) -> Result<Decision, EntryError> {
     let resolution = resolver.resolve(&RestoreConflict { backup: entry, local: &local });
     outcome.conflict(ConflictOutcome { path: entry.path.clone(), resolution: resolution.clone() });
     match resolution {
@@ -68,7 +80,7 @@ pub(super) fn decide(
 }
 
 /// Whether an entry need not be written again, going by its kind and what identifies its state.
-fn looks_same(entry: &Entry, local: &Entry) -> bool {
+pub(super) fn looks_same(entry: &Entry, local: &Entry) -> bool {
     entry.kind == local.kind
         && match entry.kind {
             EntryKind::File => entry.size_bytes == local.size_bytes && entry.modified == local.modified,

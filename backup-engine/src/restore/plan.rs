@@ -230,6 +230,15 @@ impl Window {
     }
 }
 
+/// One task of a window, counted down when this is dropped, whatever became of it.
+pub(super) struct Counted(pub(super) Arc<Latch>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count_down();
+    }
+}
+
 /// Counts down the tasks of a window.
 #[derive(Debug)]
 pub(super) struct Latch {

@@ -5,6 +5,7 @@ mod place;
 mod settle;
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use self::directories::{Made, OpenDirectory};
 use self::place::{LinkGroup, LinkKey};
 use self::settle::Running;
 use super::outcome::Outcome;
-use super::plan::{Latch, Task, Window};
+use super::plan::{Counted, Task, Window};
 use super::write::{Writer, chain};
 use super::{RestoreError, RestoreOptions, RestoreReport};
 use crate::error::RepositoryError;
@@ -39,7 +40,7 @@ const PROGRESS_EVERY_ITEMS: u64 = 256;
 /// Progress is reported at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
-type Job = (Arc<Window>, Arc<Latch>, Task);
+type Job = (Counted, Arc<Window>, Task);
 
 struct Restore<'a> {
     reader: Arc<BlobReader>,
@@ -57,9 +58,10 @@ struct Restore<'a> {
     hard_links: HashMap<LinkKey, LinkGroup>,
     /// Whether a part of the tree could not be read.
     tree_is_damaged: bool,
-    /// What `strip` took off the first path, and whether it took off others too.
+    /// Names at the top that entries got because theirs were taken.
+    beside_top: Vec<Vec<u8>>,
+    /// What `strip` took off the path before.
     stripped: Option<Vec<u8>>,
-    merges: bool,
     report: RestoreReport,
     items: u64,
     now: &'a dyn Fn() -> Duration,
@@ -113,8 +115,8 @@ pub(super) fn run(
             directories: Vec::new(),
             hard_links: HashMap::new(),
             tree_is_damaged: false,
+            beside_top: Vec::new(),
             stripped: None,
-            merges: false,
             report: RestoreReport::default(),
             items: 0,
             now: &now,
@@ -142,26 +144,15 @@ pub(super) fn run(
 
 fn serve(waiting: &Receiver<Job>, reader: &BlobReader, target: &dyn RestoreTarget, outcome: &Outcome, handle: &Handle) {
     let mut writer = Writer::new(reader, target, outcome, handle);
-    for (window, latch, task) in waiting {
-        // Counted down even when this thread panics: the planner must not wait for ever.
-        let _done = CountDown(&latch, outcome);
+    for (_counted, window, task) in waiting {
         if outcome.is_stopped() {
             continue;
         }
-        if let Err(error) = writer.run(&window, task) {
+        // A thread that died would leave what is queued behind it uncounted, and the planner waiting for it.
+        let ran = catch_unwind(AssertUnwindSafe(|| writer.run(&window, task)));
+        if let Err(error) = ran.unwrap_or(Err(RepositoryError::WorkerDied)) {
             outcome.fail(error);
         }
-    }
-}
-
-struct CountDown<'a>(&'a Latch, &'a Outcome);
-
-impl Drop for CountDown<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.1.fail(RepositoryError::WorkerDied);
-        }
-        self.0.count_down();
     }
 }
 
@@ -171,8 +162,7 @@ impl Restore<'_> {
         if walked.is_ok() {
             self.leave_directories(None);
         }
-        self.dispatch();
-        while self.settle_oldest() {}
+        self.settle();
         walked?;
         if self.cancel.is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(self.report) }
     }
@@ -217,7 +207,7 @@ impl Restore<'_> {
 
     /// Restores what a walk gives, up to the end of a subtree.
     fn take(&mut self, walk: TreeWalk, subtree: Option<&EntryPath>) -> Result<(), RestoreError> {
-        let mut found = false;
+        let (mut found, mut damaged) = (false, false);
         for item in walk {
             if self.cancel.is_cancelled() {
                 return Err(RestoreError::Cancelled);
@@ -226,7 +216,16 @@ impl Restore<'_> {
                 return Ok(());
             }
             match item {
-                Err(damage) => self.tree_damage(damage, subtree)?,
+                // What is lost begins after all that was asked for.
+                Err(TreeDamage { from: Some(from), .. })
+                    if subtree.is_some_and(|subtree| from > *subtree && !from.is_within(subtree)) =>
+                {
+                    break;
+                }
+                Err(damage) => {
+                    damaged = true;
+                    self.tree_damage(damage, subtree)?;
+                }
                 Ok(item) => {
                     if subtree.is_some_and(|subtree| !item.entry.path.is_within(subtree)) {
                         break;
@@ -238,7 +237,7 @@ impl Restore<'_> {
             self.progress();
         }
         match subtree {
-            Some(path) if !found && !self.tree_is_damaged => Err(RestoreError::NotInSnapshot(path.clone())),
+            Some(path) if !found && !damaged => Err(RestoreError::NotInSnapshot(path.clone())),
             _ => Ok(()),
         }
     }

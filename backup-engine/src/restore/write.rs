@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use backup_core::{ByteRange, Entry, EntryError, EntryPath, EntryWriter, RestoreTarget};
 
+use super::decide::looks_same;
 use super::outcome::Outcome;
 use super::plan::{BlockUses, FileJob, Task, Use, Window};
 use crate::compress::Decompressor;
@@ -195,8 +196,18 @@ impl<'a> Writer<'a> {
                 self.outcome.restored_files.fetch_add(1, Ordering::Relaxed);
                 self.outcome.restored_bytes.fetch_add(job.entry.size_bytes, Ordering::Relaxed);
             }
+            Err(problem) if self.is_in_place(&job.entry) => {
+                // Whole, but for something of its metadata: other names can be linked to it.
+                self.outcome.restored_files.fetch_add(1, Ordering::Relaxed);
+                self.outcome.restored_bytes.fetch_add(job.entry.size_bytes, Ordering::Relaxed);
+                self.outcome.problem(problem);
+            }
             Err(problem) => self.problem_once(job, problem),
         }
+    }
+
+    fn is_in_place(&self, entry: &Entry) -> bool {
+        matches!(self.target.inspect(&entry.path), Ok(Some(there)) if looks_same(entry, &there))
     }
 
     fn problem_once(&self, job: &FileJob, problem: EntryError) {

@@ -234,23 +234,114 @@ async fn what_is_restored_beside_a_local_entry_is_not_removed_as_extra() {
     assert_eq!(in_it.len(), 2, "{in_it:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stripped_directories_that_become_one_lose_nothing() {
+/// Two folders that are one without their first component.
+fn mergeable() -> Tree {
     let mut tree = Tree::default();
-    tree.file("a/d/one", b"1").file("b/d/two", b"2");
+    tree.file("a/d/one", b"1").file("a/d/same", b"of a").file("b/d/same", b"of b").file("b/d/two", b"2");
     tree.0.values_mut().for_each(|node| {
         if node.entry.kind == EntryKind::Directory {
             node.entry.coverage = Coverage::Whole;
         }
     });
-    let (_, repository) = repository_of(&tree).await;
-    let target = MemoryTarget::default();
-    target.put(&path("d/two"), b"mine");
+    tree
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_that_become_one_remove_nothing_of_each_other() {
+    let (_, repository) = repository_of(&mergeable()).await;
     let mut options = deleting();
     options.strip = 1;
-    restore(&repository, &target, KeepLocal::default(), options.clone()).await.unwrap();
-    restore(&repository, &target, KeepLocal::default(), options).await.unwrap();
-    assert!(target.contents().contains_key(&path("d/one")), "the second directory does not take it for an extra");
+    for include in [vec![], vec![path("a"), path("b")], vec![path("a/d"), path("b/d/two")]] {
+        options.selection = Selection { include, matcher: None };
+        let refused = restore(&repository, &MemoryTarget::default(), KeepLocal::default(), options.clone()).await;
+        assert!(matches!(refused, Err(RestoreError::SeveralPlaces)), "{refused:?}");
+    }
+    let target = MemoryTarget::default();
+    target.put(&path("d/two"), b"mine");
+    options.selection = Selection { include: vec![path("a/d")], matcher: None };
+    let report = restore(&repository, &target, KeepLocal::default(), options).await.unwrap();
+    assert_eq!(report.deletions, [path("d/two")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_meet_at_one_name_are_a_conflict_like_any_other() {
+    let (_, repository) = repository_of(&mergeable()).await;
+    let mut options = RestoreOptions::default();
+    options.strip = 1;
+    let target = MemoryTarget::default();
+    let report = restore(&repository, &target, KeepBoth::default(), options).await.unwrap();
+    assert_eq!((report.kept_both, report.restored_files), (1, 4));
+    let contents: Vec<_> = target.contents().into_values().map(|(_, content)| content).collect();
+    for content in [&b"1"[..], b"2", b"of a", b"of b"] {
+        assert!(contents.iter().any(|found| found == content), "{contents:?}");
+    }
+
+    // The name that one entry gets beside a local file is another entry's own.
+    let first = restored_beside("f", &Tree::default()).await;
+    let mut tree = Tree::default();
+    tree.file("f", b"of f").file(&first, b"its own");
+    let (_, repository) = repository_of(&tree).await;
+    let target = MemoryTarget::default();
+    target.put(&path("f"), b"mine");
+    restore(&repository, &target, KeepBoth::default(), RestoreOptions::default()).await.unwrap();
+    let contents: Vec<_> = target.contents().into_values().map(|(_, content)| content).collect();
+    for content in [&b"mine"[..], b"of f", b"its own"] {
+        assert!(contents.iter().any(|found| found == content), "{contents:?}");
+    }
+}
+
+/// The name that a file gets beside a local one.
+async fn restored_beside(name: &str, others: &Tree) -> String {
+    let mut tree = others.clone();
+    tree.file(name, b"of the backup");
+    let (_, repository) = repository_of(&tree).await;
+    let target = MemoryTarget::default();
+    target.put(&path(name), b"mine");
+    restore(&repository, &target, KeepBoth::default(), RestoreOptions::default()).await.unwrap();
+    names(&target).into_iter().find(|found| found != name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_that_only_looks_the_same_is_a_conflict_when_contents_are_compared() {
+    let mut tree = Tree::default();
+    tree.file("f", b"of the backup");
+    let (_, repository) = repository_of(&tree).await;
+    let target = MemoryTarget::default();
+    restore(&repository, &target, KeepBackup::default(), RestoreOptions::default()).await.unwrap();
+    let entry = target.entry(&path("f")).unwrap();
+    target.put(&path("f"), b"of the locals");
+    target.set_metadata(&entry).unwrap();
+    let mut options = RestoreOptions::default();
+    options.verify_existing = true;
+    let report = restore(&repository, &target, KeepLocal::default(), options.clone()).await.unwrap();
+    assert_eq!((report.conflicts.len(), report.skipped), (1, 1));
+    assert_eq!(target.contents()[&path("f")].1, b"of the locals");
+    restore(&repository, &target, KeepBackup::default(), options).await.unwrap();
+    assert_eq!(target.contents()[&path("f")].1, b"of the backup");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_restore_finds_nothing_to_do() {
+    let (tree, target) = covered();
+    let (_, repository) = repository_of(&tree).await;
+    restore(&repository, &target, KeepBackup::default(), RestoreOptions::default()).await.unwrap();
+    let again = restore(&repository, &target, KeepBackup::default(), RestoreOptions::default()).await.unwrap();
+    assert_eq!((again.restored_files, again.restored_others, again.unchanged), (0, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_foresees_a_file_that_gives_way_to_a_directory() {
+    let mut tree = Tree::default();
+    tree.file("d/in/f", b"1");
+    let (_, repository) = repository_of(&tree).await;
+    let target = MemoryTarget::default();
+    target.put(&path("d"), b"a file");
+    let mut options = RestoreOptions::default();
+    options.dry_run = true;
+    let foreseen = restore(&repository, &target, KeepBackup::default(), options).await.unwrap();
+    let done = restore(&repository, &target, KeepBackup::default(), RestoreOptions::default()).await.unwrap();
+    let numbers = |report: &RestoreReport| (report.restored_files, report.restored_others, report.problem_count);
+    assert_eq!((numbers(&foreseen), numbers(&done)), ((1, 2, 0), (1, 2, 0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,11 +364,12 @@ async fn directory_that_only_leads_to_what_is_restored_keeps_its_own_metadata() 
     assert_eq!(modes, [0o711, 0o755], "a lead-in of the snapshot stays, a root is restored");
 }
 
-/// Cancels as soon as the first file is begun.
+/// Cancels as soon as the first file is begun, or dies then.
 #[derive(Debug)]
 struct CancellingTarget {
     inner: MemoryTarget,
     cancel: CancelToken,
+    dies: bool,
 }
 
 impl RestoreTarget for CancellingTarget {
@@ -288,6 +380,7 @@ impl RestoreTarget for CancellingTarget {
         self.inner.create_directory(entry)
     }
     fn create_file(&self, entry: &backup_core::Entry) -> Result<Box<dyn EntryWriter>, EntryError> {
+        assert!(!self.dies, "as asked");
         self.cancel.cancel();
         self.inner.create_file(entry)
     }
@@ -326,7 +419,7 @@ async fn cancelled_restore_says_so_even_when_everything_is_planned_and_leaves_on
     }
     let (_, repository) = repository_of(&tree).await;
     let cancel = CancelToken::new();
-    let target = Arc::new(CancellingTarget { inner: MemoryTarget::default(), cancel: cancel.clone() });
+    let target = Arc::new(CancellingTarget { inner: MemoryTarget::default(), cancel: cancel.clone(), dies: false });
     let snapshot = repository.list_snapshots().await.unwrap().snapshots.pop().unwrap();
     let resolver = Arc::new(KeepBackup::default());
     let ended = repository.restore(
@@ -342,4 +435,21 @@ async fn cancelled_restore_says_so_even_when_everything_is_planned_and_leaves_on
     let found = target.inner.contents();
     assert!(found.len() < expected.len(), "it stopped before the end");
     assert!(found.iter().all(|(path, content)| expected[path] == *content), "no file is half there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_whose_workers_die_fails_and_does_not_hang() {
+    let mut tree = Tree::default();
+    for number in 0..200 {
+        tree.file(&format!("d/{number}"), &noise(number, 70_000));
+    }
+    let (_, repository) = repository_of(&tree).await;
+    let cancel = CancelToken::new();
+    let target = Arc::new(CancellingTarget { inner: MemoryTarget::default(), cancel: cancel.clone(), dies: true });
+    let snapshot = repository.list_snapshots().await.unwrap().snapshots.pop().unwrap();
+    let mut options = RestoreOptions::default();
+    options.workers = 1;
+    let resolver = Arc::new(KeepBackup::default());
+    let ended = repository.restore(&snapshot, target, resolver, options, Arc::new(Silent), cancel).await;
+    assert!(matches!(ended, Err(RestoreError::Repository(_))), "{ended:?}");
 }

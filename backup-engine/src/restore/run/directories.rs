@@ -16,6 +16,8 @@ pub(super) struct OpenDirectory {
     pub(super) standing: Standing,
     /// Names in it that are the backup's; only filled when others are to be deleted.
     pub(super) names: Vec<Vec<u8>>,
+    /// Names in it that entries got because theirs were taken.
+    pub(super) beside: Vec<Vec<u8>>,
     /// Whether everything that was in it is restored, so that anything else may be deleted.
     pub(super) complete: bool,
 }
@@ -83,7 +85,15 @@ impl Restore<'_> {
             Some(OpenDirectory { made: Made::No, .. }) => Made::No,
             _ => Made::NotYet,
         };
-        self.directories.push(OpenDirectory { source, entry, made, standing, names: Vec::new(), complete });
+        self.directories.push(OpenDirectory {
+            source,
+            entry,
+            made,
+            standing,
+            names: Vec::new(),
+            beside: Vec::new(),
+            complete,
+        });
     }
 
     /// Makes every directory that the walk is in and that is not there yet; says what became of the innermost.
@@ -111,9 +121,11 @@ impl Restore<'_> {
 
     fn make_directory(&mut self, at: usize, entry: Entry, parent_is_fresh: bool) -> Made {
         let mut entry = entry;
+        let mut is_new = true;
         if !parent_is_fresh {
+            self.see_beside(at.checked_sub(1), &entry.path);
             match decide(&entry, self.target, self.resolver, self.outcome, self.options.dry_run) {
-                Ok(Decision::Unchanged { .. }) => {}
+                Ok(Decision::Unchanged { .. }) => is_new = false,
                 Ok(Decision::Write { path, .. }) => {
                     self.kept_beside(at.checked_sub(1), &entry.path, &path);
                     entry.path = path;
@@ -129,9 +141,12 @@ impl Restore<'_> {
                 }
             }
         }
-        self.report.restored_others += 1;
+        if is_new {
+            self.report.restored_others += 1;
+        }
         if self.options.dry_run {
-            return Made::Yes { fresh: false };
+            // Nothing would be in a new one; what stands in its place now does not count.
+            return Made::Yes { fresh: is_new };
         }
         match self.target.create_directory(&entry) {
             Ok(fresh) => Made::Yes { fresh },
@@ -142,13 +157,27 @@ impl Restore<'_> {
         }
     }
 
-    /// Remembers a name that the backup's entry got beside a local one: it is not to be deleted as one that the backup lacks.
+    /// Remembers a name that the backup's entry got beside a local one: it is not to be deleted as one that the backup lacks, and not
+    /// to be taken by an entry of the backup that has that name.
     pub(super) fn kept_beside(&mut self, parent: Option<usize>, wanted: &EntryPath, got: &EntryPath) {
-        if self.options.delete_extra
-            && wanted != got
-            && let Some(parent) = parent.and_then(|at| self.directories.get_mut(at))
-        {
-            parent.names.push(got.name().to_vec());
+        if wanted == got {
+            return;
+        }
+        match parent.and_then(|at| self.directories.get_mut(at)) {
+            Some(parent) => {
+                parent.names.push(got.name().to_vec());
+                parent.beside.push(got.name().to_vec());
+            }
+            None => self.beside_top.push(got.name().to_vec()),
+        }
+    }
+
+    /// Waits for what was restored beside a local entry where the next entry has that very name, so that it is seen there.
+    pub(super) fn see_beside(&mut self, parent: Option<usize>, path: &EntryPath) {
+        let parent = parent.and_then(|at| self.directories.get(at));
+        let beside = parent.map_or(&self.beside_top, |parent| &parent.beside);
+        if beside.iter().any(|name| name == path.name()) {
+            self.settle();
         }
     }
 
@@ -157,11 +186,14 @@ impl Restore<'_> {
         while let Some(open) = self.directories.pop_if(|open| path.is_none_or(|path| !path.is_within(&open.source))) {
             let Some(entry) = open.entry else { continue };
             let Made::Yes { fresh } = open.made else { continue };
-            if self.options.delete_extra && open.complete && !fresh && !self.merges {
+            if self.options.delete_extra && open.complete && !fresh {
                 self.window.after.push(After::DeleteExtra { directory: entry.path.clone(), keep: open.names });
             }
             if open.standing == Standing::Asked || (fresh && open.standing == Standing::Leads) {
                 self.window.after.push(After::FinishDirectory(entry));
+            }
+            if self.window.is_full() {
+                self.dispatch();
             }
         }
     }
@@ -178,8 +210,11 @@ impl Restore<'_> {
             None => {
                 let stripped: Vec<&[u8]> = entry.path.components().take(self.options.strip).collect();
                 let stripped = stripped.join(&b'/');
-                // Where several directories become one, no single one knows what may be in it.
-                self.merges |= self.stripped.get_or_insert_with(|| stripped.clone()) != &stripped;
+                if self.stripped.as_ref().is_some_and(|before| *before != stripped) {
+                    // Several directories become one: what is restored into it already has to be there to be seen.
+                    self.settle();
+                }
+                self.stripped = Some(stripped);
                 EntryPath::new(entry.path.components().skip(self.options.strip).collect::<Vec<_>>().join(&b'/'))
             }
         };

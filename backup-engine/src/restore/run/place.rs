@@ -9,7 +9,7 @@ use super::Restore;
 use crate::format::BlobType;
 use crate::format::tree::{ChunkRef, Content, TreeEntry};
 use crate::restore::RestoreError;
-use crate::restore::decide::{Decision, decide};
+use crate::restore::decide::{Decision, decide, resolve};
 use crate::restore::plan::{After, FileJob, Lost, Placed, WINDOW_CHUNKS};
 use crate::restore::write::chain;
 use crate::tree::walk::chunks_of;
@@ -44,22 +44,25 @@ impl Restore<'_> {
         let TreeEntry { mut entry, content } = item;
         let (mut replaces, mut clears) = (None, false);
         if !parent_is_fresh {
-            match decide(&entry, self.target, self.resolver, self.outcome, self.options.dry_run) {
+            self.see_beside(self.directories.len().checked_sub(1), &entry.path);
+            let decided = decide(&entry, self.target, self.resolver, self.outcome, self.options.dry_run);
+            let decided = match decided {
+                // The same by its size and times, and not by its content: as much a conflict as any other.
+                Ok(Decision::Unchanged { local }) if !self.is_right(&entry, &content)? => {
+                    resolve(&entry, *local, self.target, self.resolver, self.outcome, self.options.dry_run)
+                }
+                decided => decided,
+            };
+            match decided {
                 Ok(Decision::Skip) => {
                     self.report.skipped += 1;
                     self.pass_over(entry.size_bytes);
                     return Ok(());
                 }
                 Ok(Decision::Unchanged { local }) => {
-                    let is_right = !self.options.verify_existing
-                        || entry.kind != EntryKind::File
-                        || self.has_same_content(&entry, &content)?;
-                    if is_right {
-                        self.pass_over(entry.size_bytes);
-                        self.unchanged(entry, &content, &local);
-                        return Ok(());
-                    }
-                    replaces = Some(local);
+                    self.pass_over(entry.size_bytes);
+                    self.unchanged(entry, &content, &local);
+                    return Ok(());
                 }
                 Ok(Decision::Write { path, replaces: there, clears: is_directory }) => {
                     self.kept_beside(self.directories.len().checked_sub(1), &entry.path, &path);
@@ -120,6 +123,14 @@ impl Restore<'_> {
         self.pass_over(entry.size_bytes - stored_bytes(&entry).min(entry.size_bytes));
         self.add_file(Placed { entry, clears, lost }, chunks, replaces.is_some());
         Ok(())
+    }
+
+    /// Whether a file that looks the same is the same, as far as that is to be found out.
+    fn is_right(&self, entry: &Entry, content: &Content) -> Result<bool, RestoreError> {
+        if !self.options.verify_existing || entry.kind != EntryKind::File {
+            return Ok(true);
+        }
+        self.has_same_content(entry, content)
     }
 
     /// Counts content that need not be written.
@@ -191,8 +202,17 @@ impl Restore<'_> {
             self.outcome.problem(problem);
         }
         if entry.links > 1 {
-            let (key, left) = (link_key(&entry, content), entry.links - 1);
-            self.hard_links.entry(key).or_insert(LinkGroup { path: entry.path, left, lost: Lost::default() });
+            let key = link_key(&entry, content);
+            match self.hard_links.get_mut(&key) {
+                Some(group) if group.left == 1 => {
+                    self.hard_links.remove(&key);
+                }
+                Some(group) => group.left -= 1,
+                None => {
+                    let group = LinkGroup { path: entry.path, left: entry.links - 1, lost: Lost::default() };
+                    self.hard_links.insert(key, group);
+                }
+            }
         }
     }
 }

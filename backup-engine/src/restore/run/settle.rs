@@ -9,7 +9,8 @@ use crossbeam_channel::SendTimeoutError;
 
 use super::{Job, Restore};
 use crate::error::RepositoryError;
-use crate::restore::plan::{After, Latch, Placed};
+use crate::restore::decide::looks_same;
+use crate::restore::plan::{After, Counted, Latch, Placed};
 
 /// Windows that are worked on while the next is planned.
 const WINDOWS_AHEAD: usize = 2;
@@ -42,7 +43,7 @@ impl Restore<'_> {
         let latch = Arc::new(Latch::new(tasks.len()));
         let window = Arc::new(window);
         for task in tasks {
-            if !self.hand_out((Arc::clone(&window), Arc::clone(&latch), task)) {
+            if !self.hand_out((Counted(Arc::clone(&latch)), Arc::clone(&window), task)) {
                 // All workers are gone, which only happens when they died.
                 self.outcome.fail(RepositoryError::WorkerDied);
                 return;
@@ -85,13 +86,21 @@ impl Restore<'_> {
         true
     }
 
+    /// Waits until everything that was planned is done.
+    pub(super) fn settle(&mut self) {
+        self.dispatch();
+        while self.settle_oldest() {}
+    }
+
     fn finish(&mut self, after: After) -> Result<(), EntryError> {
         match after {
             After::DeleteExtra { directory, keep } => self.delete_extra(&directory, &keep),
             _ if self.options.dry_run => Ok(()),
             After::Special(placed) => {
                 let made = self.clear(&placed).and_then(|()| self.target.create_special(&placed.entry));
+                let is_there = |entry| matches!(self.target.inspect(&placed.entry.path), Ok(Some(there)) if looks_same(entry, &there));
                 if made.is_err()
+                    && !is_there(&placed.entry)
                     && let Some(lost) = &placed.lost
                 {
                     lost.store(true, Ordering::Release);

@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::AsFd;
 
 use backup_core::EntryPath;
-use rustix::fs::{AtFlags, statat, unlinkat};
+use rustix::fs::{AtFlags, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::unix::beneath::Beneath;
 use crate::unix::dir_cache::split;
 use crate::unix::dir_stack::{DirStack, Use};
 use crate::unix::listing::{Hint, Names};
+use crate::unix::stat;
 use crate::unix::system::{self, ListBuffer};
 
 /// A directory whose content is being removed.
@@ -20,6 +21,8 @@ struct Level {
 }
 
 /// Removes what stands at a path with everything below it, as far as it can; the first failure is the error.
+///
+/// Never goes into another file system: what is mounted there came later or belongs to somebody else.
 pub(super) fn all(beneath: &Beneath, path: &EntryPath) -> Result<(), (EntryPath, io::Error)> {
     let (parent, name) = split(path.as_bytes());
     let failed = |error: io::Error| (path.clone(), error);
@@ -27,22 +30,29 @@ pub(super) fn all(beneath: &Beneath, path: &EntryPath) -> Result<(), (EntryPath,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(failed)?,
     };
+    let device = stat::device(&fstat(&outer).map_err(|errno| failed(errno.into()))?);
     match unlinkat(&outer, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(errno) => match statat(&outer, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if crate::unix::stat::is_directory(&stat) => {}
+            Ok(found) if stat::is_directory(&found) && stat::device(&found) != device => return Err(failed(mounted())),
+            Ok(found) if stat::is_directory(&found) => {}
             _ => return Err(failed(errno.into())),
         },
     }
-    empty(beneath, path)?;
+    empty(beneath, path, device)?;
     match unlinkat(outer.as_fd(), name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(failed(errno.into())),
     }
 }
 
-/// Removes everything in a directory.
-fn empty(beneath: &Beneath, path: &EntryPath) -> Result<(), (EntryPath, io::Error)> {
+/// Why a directory on another file system stays.
+fn mounted() -> io::Error {
+    io::Error::new(io::ErrorKind::CrossesDevices, "another file system is mounted there, and what is on it stays")
+}
+
+/// Removes everything in a directory, all of which has to be on the same device.
+fn empty(beneath: &Beneath, path: &EntryPath, device: u64) -> Result<(), (EntryPath, io::Error)> {
     let at_top = |error: io::Error| (path.clone(), error);
     let mut stack = DirStack::at(beneath, path.as_bytes(), Use::List).map_err(at_top)?;
     let mut buffer = ListBuffer::new();
@@ -53,7 +63,7 @@ fn empty(beneath: &Beneath, path: &EntryPath) -> Result<(), (EntryPath, io::Erro
         let result = match level.names.get(level.next) {
             Some((name, hint)) => {
                 level.next += 1;
-                step(&mut stack, name, hint, &mut buffer).map(|inner| {
+                step(&mut stack, name, hint, device, &mut buffer).map(|inner| {
                     levels.extend(inner.map(|names| Level { names, next: 0 }));
                 })
             }
@@ -74,7 +84,13 @@ fn empty(beneath: &Beneath, path: &EntryPath) -> Result<(), (EntryPath, io::Erro
 type Failure = (Vec<u8>, io::Error);
 
 /// Removes one name, or goes into it when it is a directory and returns what is in it.
-fn step(stack: &mut DirStack<'_>, name: &[u8], hint: Hint, buffer: &mut ListBuffer) -> Result<Option<Names>, Failure> {
+fn step(
+    stack: &mut DirStack<'_>,
+    name: &[u8],
+    hint: Hint,
+    device: u64,
+    buffer: &mut ListBuffer,
+) -> Result<Option<Names>, Failure> {
     let path = [stack.path(), b"/", name].concat();
     let failed = |error: io::Error| (path.clone(), error);
     if hint != Hint::Directory {
@@ -85,7 +101,11 @@ fn step(stack: &mut DirStack<'_>, name: &[u8], hint: Hint, buffer: &mut ListBuff
             Err(errno) => return Err(failed(errno.into())),
         }
     }
-    stack.push(name, Use::List).map_err(failed)?;
+    let opened = stack.push(name, Use::List).map_err(failed)?;
+    if stat::device(&opened) != device {
+        stack.pop();
+        return Err(failed(mounted()));
+    }
     let listed = stack.top().and_then(|directory| Names::list(directory, buffer));
     match listed {
         Ok(names) => Ok(Some(names)),
