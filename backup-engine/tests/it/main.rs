@@ -13,6 +13,7 @@ mod opening;
 mod panicking;
 mod query;
 mod rebuild;
+mod remounted;
 mod session;
 mod support;
 mod verification;
