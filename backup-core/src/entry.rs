@@ -269,15 +269,17 @@ impl Entry {
         }
     }
 
-    /// Whether a listing shows the same state as `earlier`: kind, size, both times, inode, device, mode, owners
-    /// and coverage equal, and the earlier entry neither torn nor racy.
+    /// Whether a listing shows the same state as `earlier`: kind, size, both times, inode, mode, owners and coverage equal, and
+    /// the earlier entry neither torn nor racy.
+    ///
+    /// The device is not asked: one file system gets another number when disks are found in another order, or with every
+    /// mount of a network share or of a snapshot, and then all of it would be read again.
     pub fn unchanged_since(&self, earlier: &Self) -> bool {
         self.kind == earlier.kind
             && self.size_bytes == earlier.size_bytes
             && self.modified == earlier.modified
             && self.changed == earlier.changed
             && self.inode == earlier.inode
-            && self.device == earlier.device
             && self.mode == earlier.mode
             && self.uid == earlier.uid
             && self.gid == earlier.gid
@@ -316,6 +318,30 @@ mod tests {
     #[test]
     fn path_is_shown_without_control_characters() {
         assert_eq!(EntryPath::new(b"a\n\xffz\xc3\xa4".as_slice()).unwrap().to_string(), "a\\x0a\\xffz\u{e4}");
+    }
+
+    #[test]
+    fn entry_is_unchanged_on_another_device_and_changed_by_anything_else_that_a_listing_shows() {
+        let earlier = Entry { size_bytes: 5, inode: 7, device: 2049, ..Entry::new(path("a"), EntryKind::File) };
+        assert!(Entry { device: 2065, ..earlier.clone() }.unchanged_since(&earlier));
+        let later = Timestamp::from_secs(1);
+        for now in [
+            Entry { kind: EntryKind::Fifo, ..earlier.clone() },
+            Entry { size_bytes: 6, ..earlier.clone() },
+            Entry { modified: later, ..earlier.clone() },
+            Entry { changed: later, ..earlier.clone() },
+            Entry { inode: 8, ..earlier.clone() },
+            Entry { mode: 0o600, ..earlier.clone() },
+            Entry { uid: 1, ..earlier.clone() },
+            Entry { gid: 1, ..earlier.clone() },
+            Entry { links: 2, ..earlier.clone() },
+            Entry { device_number: (1, 3), ..earlier.clone() },
+        ] {
+            assert!(!now.unchanged_since(&earlier), "{now:?}");
+        }
+        for earlier in [Entry { torn: true, ..earlier.clone() }, Entry { racy: true, ..earlier }] {
+            assert!(!earlier.unchanged_since(&earlier));
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Bringing the index back from the packs, which describe themselves.
 //!
 //! Nothing here deletes: new index objects are added, and say which older ones they replace once it is certain that they
-//! name everything that those name and that is still stored.
+//! name everything that those name and that is still stored. The index is gone through object by object, and one that is
+//! right stays: memory is bounded however many there are, and an interruption leaves an index that is right as far as it got.
 
 mod orphans;
 mod run;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +15,8 @@ use backup_core::{CancelToken, Monitor, ObjectMeta};
 use futures::TryStreamExt;
 
 use crate::error::RepositoryError;
-use crate::format::ObjectKind;
-use crate::format::index::{IndexSegment, IndexedPack};
-use crate::id::{ObjectId, PackId};
+use crate::format::index::IndexedPack;
+use crate::id::PackId;
 use crate::layout;
 use crate::repository::Repository;
 
@@ -23,9 +24,6 @@ pub use orphans::Adopted;
 
 /// Packs whose footers are read at once: enough to hide latency, few enough to hold in memory.
 const FETCHES: usize = 8;
-
-/// Blobs named by one new index object; it takes about 20 bytes for each and is read whole.
-const SEGMENT_BLOBS: usize = 200_000;
 
 /// An object under `packs/` that is larger is no pack, and not read into memory to find out.
 const MAX_PACK_BYTES: u64 = 1 << 30;
@@ -52,7 +50,7 @@ pub struct PackProblem {
 /// What a rebuild did, or with `dry_run` would have done.
 #[derive(Debug, Clone, Default)]
 pub struct RebuildReport {
-    /// Packs that the new index names.
+    /// Packs that the index names now.
     pub packs: u64,
     /// Blobs that it names, copies counted.
     pub blobs: u64,
@@ -72,7 +70,7 @@ pub struct RebuildReport {
     pub duration: Duration,
 }
 
-/// Why the index was not rebuilt; the old one is still in force.
+/// Why the index was not rebuilt to the end; what was not replaced of the old one is still in force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RebuildError {
@@ -88,10 +86,11 @@ pub enum RebuildError {
 }
 
 impl Repository {
-    /// Writes a new index from the packs alone.
+    /// Makes the index what the packs say.
     ///
-    /// Reads the end of every pack, and the whole of those whose footer is damaged. Where the index is right already, nothing is written.
-    /// Runs of other writers may go on meanwhile: their index objects are not replaced. Dropping the future cancels.
+    /// Reads the end of every pack, and the whole of those whose footer is damaged and that no index object names. Index objects that are
+    /// right already stay, the others are replaced. Runs of other writers may go on meanwhile: their index objects are not replaced.
+    /// Dropping the future cancels.
     ///
     /// # Errors
     /// [`RebuildError`]. Damaged packs don't fail: they are in the report.
@@ -114,31 +113,6 @@ impl Repository {
     /// Something that a collector has stored, if there is anything.
     async fn collector_object(&self) -> Result<Option<ObjectMeta>, RepositoryError> {
         Ok(self.store().backend().list(&layout::collector()).try_next().await?)
-    }
-
-    /// Stores index objects for packs, in order of their ids; the last one replaces `supersedes`.
-    async fn put_segments(
-        &self,
-        mut packs: Vec<IndexedPack>,
-        supersedes: Vec<ObjectId>,
-    ) -> Result<u64, RepositoryError> {
-        packs.sort_by_key(|pack| pack.id);
-        let mut segments = vec![IndexSegment::default()];
-        let mut blobs = 0;
-        for pack in packs {
-            if blobs >= SEGMENT_BLOBS {
-                segments.push(IndexSegment::default());
-                blobs = 0;
-            }
-            blobs += blob_count(&pack);
-            segments.last_mut().expect("there is at least one").packs.push(pack);
-        }
-        // What replaces comes last: until it is stored, the old index holds.
-        segments.last_mut().expect("there is at least one").supersedes = supersedes;
-        for segment in &segments {
-            self.store().put_record(ObjectKind::Index, &segment.encode()).await?;
-        }
-        Ok(segments.len() as u64)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::store::ObjectStore;
 pub use init::{InitError, InitOptions};
 pub use keys::{KeyError, KeySlotInfo, NewKey};
 pub use load::LoadedIndex;
-pub(crate) use load::{ReadObjects, Segments};
+pub(crate) use load::ReadObjects;
 pub use open::{OpenError, Unlock, read_config};
 
 /// An open repository: a store, the keys and what `config` says. Cloning shares them.

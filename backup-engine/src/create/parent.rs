@@ -35,11 +35,13 @@ impl Parents {
     pub(super) fn compare(&mut self, entry: &Entry, reader: &BlobReader) -> Verdict {
         let mut verdict = Verdict::New;
         for tree in &mut self.trees {
-            let Some(earlier) = find(tree, &entry.path) else { continue };
+            let Some(mut earlier) = find(tree, &entry.path) else { continue };
             if matches!(verdict, Verdict::Unchanged(_)) {
                 continue;
             }
             verdict = if entry.unchanged_since(&earlier.entry) && has_content(&earlier, reader) {
+                // It tells the names of one file from those of another, and must be that of the entries that are read now.
+                earlier.entry.device = entry.device;
                 Verdict::Unchanged(Box::new(earlier))
             } else {
                 Verdict::Changed

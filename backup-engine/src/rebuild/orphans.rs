@@ -3,6 +3,7 @@
 use backup_core::StorageErrorKind;
 use futures::StreamExt;
 
+use super::write::SegmentWriter;
 use super::{FETCHES, blob_count};
 use crate::error::RepositoryError;
 use crate::id::PackId;
@@ -47,13 +48,13 @@ impl Repository {
             }));
         let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
         let mut adopted = Adopted::default();
-        let mut packs = Vec::new();
+        let mut writer = SegmentWriter::new(self, false);
         while let Some(fetched) = fetches.next().await {
             match fetched {
                 Ok(pack) => {
                     adopted.packs += 1;
                     adopted.blobs += blob_count(&pack) as u64;
-                    packs.push(pack);
+                    writer.push(pack).await?;
                 }
                 // Deleted since the listing.
                 Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => {}
@@ -66,9 +67,7 @@ impl Repository {
             _ => Vec::new(),
         };
         adopted.replaced = replaced.len() as u64;
-        if !packs.is_empty() || !replaced.is_empty() {
-            self.put_segments(packs, replaced).await?;
-        }
+        writer.finish(replaced).await?;
         Ok(adopted)
     }
 }

@@ -1,21 +1,21 @@
 //! One rebuild from beginning to end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use backup_core::{ByteRange, CancelToken, Event, Monitor, Phase, StorageErrorKind, Work};
 use futures::StreamExt;
 
+use super::write::SegmentWriter;
 use super::{FETCHES, MAX_PACK_BYTES, PackProblem, RebuildError, RebuildOptions, RebuildReport, blob_count};
 use crate::error::RepositoryError;
 use crate::format::index::IndexedPack;
-use crate::id::PackId;
+use crate::id::{ObjectId, PackId};
 use crate::layout;
 use crate::pack::table::{LOST_BLOCK, fetch_table, open_pack, salvage};
-use crate::repository::{Repository, Segments};
+use crate::repository::Repository;
 
 /// What became of one pack.
 struct Indexed {
-    id: PackId,
     /// `None` when nothing of it can be read, or when it is gone.
     pack: Option<IndexedPack>,
     problem: Option<PackProblem>,
@@ -32,71 +32,153 @@ pub(super) async fn run(
         return Err(RebuildError::Collecting(meta.key.to_string()));
     }
     // The old index first: a pack indexed after this is in an object that is not replaced.
-    let old = repository.load_segments().await?;
+    let old = repository.objects_in_force().await?;
     let listed = repository.store().list(&layout::packs()).await?;
-    let listed: Vec<_> =
+    let mut listed: Vec<_> =
         listed.into_iter().filter_map(|meta| Some((layout::pack_of(&meta.key)?, meta.size_bytes))).collect();
+    listed.sort_unstable();
     let total = Work { items: listed.len() as u64, bytes: 0 };
     monitor.event(&Event::PhaseStarted { phase: Phase::RebuildIndex, total: Some(total) });
 
-    let known = by_pack(&old);
-    let mut report = RebuildReport::default();
-    let mut packs = Vec::with_capacity(listed.len());
-    let mut covers_old = true;
-    let mut is_same = old.damaged.is_empty();
-    let fetches = futures::stream::iter(listed.iter().map(|&(id, size)| index_pack(repository, id, size, &known)));
-    let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
-    let mut done = Work::default();
-    while let Some(indexed) = fetches.next().await {
-        if cancel.is_cancelled() {
-            return Err(RebuildError::Cancelled);
-        }
-        let Indexed { id, pack, problem } = indexed?;
-        done.items += 1;
-        monitor.event(&Event::Progress { phase: Phase::RebuildIndex, done, total: Some(total) });
-        if let Some(problem) = problem {
-            monitor.event(&Event::Problem { message: &format!("`{}`: {}", layout::pack(&id), problem.what) });
-            report.problems.push(problem);
-        }
-        let before = known.get(&id);
-        let Some(pack) = pack else { continue };
-        is_same &= before.is_some_and(|tables| tables.iter().all(|table| **table == pack));
-        covers_old &= before.is_none_or(|tables| tables.iter().all(|table| covers(&pack, table)));
-        report.packs_added += u64::from(before.is_none());
-        report.packs += 1;
-        report.blobs += blob_count(&pack) as u64;
-        packs.push(pack);
+    let mut rebuild = Rebuild {
+        repository,
+        monitor,
+        cancel,
+        listed: &listed,
+        seen: vec![false; listed.len()],
+        gone: HashSet::new(),
+        damaged: old.damaged,
+        writer: SegmentWriter::new(repository, options.dry_run),
+        done: Work::default(),
+        report: RebuildReport::default(),
+    };
+    for id in old.sound {
+        rebuild.compare(id).await?;
     }
-    let now: BTreeMap<&PackId, u64> = listed.iter().map(|(id, size)| (id, *size)).collect();
-    report.packs_dropped = known.keys().filter(|id| !now.contains_key(id)).count() as u64;
-    is_same &= report.packs_dropped == 0;
-    report.kept_old = !covers_old;
-    if !is_same {
-        let replaced = if covers_old { replaceable(&old) } else { Vec::new() };
-        report.replaced = replaced.len() as u64;
-        if !options.dry_run {
-            report.written = repository.put_segments(packs, replaced).await?;
-        }
-    }
+    rebuild.name_the_others().await?;
+    let mut report = rebuild.report;
+    report.written = rebuild.writer.written;
+    report.packs_dropped = rebuild.gone.len() as u64;
+    report.problems.sort_by_key(|problem| problem.pack);
     report.duration = repository.clock().monotonic().saturating_sub(began);
     Ok(report)
 }
 
-/// All old index objects in force. Damaged ones too: whatever they named and is still stored has been found in the packs.
-fn replaceable(old: &Segments) -> Vec<crate::id::ObjectId> {
-    let sound = old.sound.iter().map(|(id, _)| *id).filter(|id| !old.superseded.contains(id));
-    let mut replaced: Vec<_> = sound.chain(old.damaged.iter().map(|(id, _)| *id)).collect();
-    replaced.sort();
-    replaced
+/// A rebuild under way. It holds the tables of one old index object and of one new one, and of each pack no more than its id.
+struct Rebuild<'a> {
+    repository: &'a Repository,
+    monitor: &'a dyn Monitor,
+    cancel: &'a CancelToken,
+    /// Packs that are stored, in order, with their sizes.
+    listed: &'a [(PackId, u64)],
+    /// Which of them an index object in force names, or were counted otherwise.
+    seen: Vec<bool>,
+    /// Packs that the old index names and that are not stored.
+    gone: HashSet<PackId>,
+    /// Index objects that can't be read.
+    damaged: Vec<ObjectId>,
+    writer: SegmentWriter<'a>,
+    done: Work,
+    report: RebuildReport,
 }
 
-/// What the old index says about each pack, more than once where it does so.
-fn by_pack(old: &Segments) -> HashMap<PackId, Vec<&IndexedPack>> {
-    let mut packs: HashMap<PackId, Vec<&IndexedPack>> = HashMap::new();
-    for pack in old.live().flat_map(|segment| &segment.packs) {
-        packs.entry(pack.id).or_default().push(pack);
+impl Rebuild<'_> {
+    /// Compares an old index object with the packs that it names, and writes anew what of it is wrong.
+    async fn compare(&mut self, id: ObjectId) -> Result<(), RebuildError> {
+        let old = match self.repository.get_segment(&id).await {
+            Ok(old) => old,
+            // It could be read a moment ago. Its packs are like those that no object names.
+            Err(error) if error.is_damage() => {
+                self.damaged.push(id);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (repository, listed) = (self.repository, self.listed);
+        let fetches = futures::stream::iter(old.packs.iter().map(|before| async move {
+            let Ok(at) = listed.binary_search_by_key(&before.id, |(id, _)| *id) else { return Ok((before, None)) };
+            let indexed = index_pack(repository, before.id, listed[at].1, Some(before)).await?;
+            Ok::<_, RepositoryError>((before, Some((at, indexed))))
+        }));
+        let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
+        let (mut right, mut corrected) = (Vec::new(), Vec::new());
+        let (mut covers_old, mut has_gone) = (true, false);
+        while let Some(fetched) = fetches.next().await {
+            let (before, indexed) = fetched?;
+            let Some((at, indexed)) = indexed else {
+                has_gone = true;
+                self.gone.insert(before.id);
+                continue;
+            };
+            match self.count(at, indexed)? {
+                Some(pack) if pack != *before => {
+                    covers_old &= covers(&pack, before);
+                    corrected.push(pack);
+                }
+                // Also what is listed and can't be found: that is no reason to forget it.
+                Some(_) | None => right.push(before.clone()),
+            }
+        }
+        if corrected.is_empty() && !has_gone {
+            return Ok(());
+        }
+        self.report.kept_old |= !covers_old;
+        // Where the old object stays in force, what is right of it needs no second name.
+        let (mut packs, replaced) = if covers_old { (right, vec![id]) } else { (Vec::new(), Vec::new()) };
+        packs.append(&mut corrected);
+        packs.sort_by_key(|pack| pack.id);
+        self.report.replaced += replaced.len() as u64;
+        for pack in packs {
+            self.writer.push(pack).await?;
+        }
+        Ok(self.writer.finish(replaced).await?)
     }
-    packs
+
+    /// Writes what no index object names that can be read.
+    async fn name_the_others(&mut self) -> Result<(), RebuildError> {
+        let (repository, listed) = (self.repository, self.listed);
+        let others: Vec<usize> = (0..listed.len()).filter(|&at| !self.seen[at]).collect();
+        let fetches = futures::stream::iter(others.into_iter().map(|at| async move {
+            let (id, size_bytes) = listed[at];
+            Ok::<_, RepositoryError>((at, index_pack(repository, id, size_bytes, None).await?))
+        }));
+        let mut fetches = std::pin::pin!(fetches.buffered(FETCHES));
+        while let Some(fetched) = fetches.next().await {
+            let (at, indexed) = fetched?;
+            if let Some(pack) = self.count(at, indexed)? {
+                self.report.packs_added += 1;
+                self.writer.push(pack).await?;
+            }
+        }
+        // Whatever the damaged ones named and is still stored has been found in the packs.
+        let replaced = if self.report.kept_old { Vec::new() } else { std::mem::take(&mut self.damaged) };
+        self.report.replaced += replaced.len() as u64;
+        Ok(self.writer.finish(replaced).await?)
+    }
+
+    /// Counts a pack, once however many objects name it; gives what is in it, if anything is.
+    fn count(&mut self, at: usize, indexed: Indexed) -> Result<Option<IndexedPack>, RebuildError> {
+        if self.cancel.is_cancelled() {
+            return Err(RebuildError::Cancelled);
+        }
+        let Indexed { pack, problem } = indexed;
+        if std::mem::replace(&mut self.seen[at], true) {
+            return Ok(pack);
+        }
+        self.done.items += 1;
+        let total = Work { items: self.listed.len() as u64, bytes: 0 };
+        self.monitor.event(&Event::Progress { phase: Phase::RebuildIndex, done: self.done, total: Some(total) });
+        if let Some(problem) = problem {
+            let message = format!("`{}`: {}", layout::pack(&problem.pack), problem.what);
+            self.monitor.event(&Event::Problem { message: &message });
+            self.report.problems.push(problem);
+        }
+        if let Some(pack) = &pack {
+            self.report.packs += 1;
+            self.report.blobs += blob_count(pack) as u64;
+        }
+        Ok(pack)
+    }
 }
 
 /// Whether a pack's new table names everything that an older one does, at the same place.
@@ -112,12 +194,12 @@ async fn index_pack(
     repository: &Repository,
     id: PackId,
     size_bytes: u64,
-    known: &HashMap<PackId, Vec<&IndexedPack>>,
+    known: Option<&IndexedPack>,
 ) -> Result<Indexed, RepositoryError> {
     let error = match fetch_table(repository.store(), &id, size_bytes).await {
-        Ok(pack) => return Ok(Indexed { id, pack: Some(pack), problem: None }),
+        Ok(pack) => return Ok(Indexed { pack: Some(pack), problem: None }),
         Err(RepositoryError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => {
-            return Ok(Indexed { id, pack: None, problem: None });
+            return Ok(Indexed { pack: None, problem: None });
         }
         Err(error) if error.is_damage() => error,
         Err(error) => return Err(error),
@@ -127,20 +209,18 @@ async fn index_pack(
         error => error.to_string(),
     };
     let problem = |what, blocks| Some(PackProblem { pack: id, what, blocks });
-    if let Some(&table) = known.get(&id).and_then(|tables| tables.first()) {
+    if let Some(table) = known {
         let blocks = table.table.blocks.len();
         let what = format!("{}; what the index says about it is kept", what(&error));
-        return Ok(Indexed { id, pack: Some(table.clone()), problem: problem(what, blocks) });
+        return Ok(Indexed { pack: Some(table.clone()), problem: problem(what, blocks) });
     }
     match salvage_pack(repository, id, size_bytes).await {
         Ok((pack, blocks)) if blocks > 0 => {
             let what = format!("{}; its blocks were searched", what(&error));
-            Ok(Indexed { id, pack: Some(pack), problem: problem(what, blocks) })
+            Ok(Indexed { pack: Some(pack), problem: problem(what, blocks) })
         }
-        Ok(_) => {
-            Ok(Indexed { id, pack: None, problem: problem(format!("{}; it has no readable block", what(&error)), 0) })
-        }
-        Err(error) if error.is_damage() => Ok(Indexed { id, pack: None, problem: problem(what(&error), 0) }),
+        Ok(_) => Ok(Indexed { pack: None, problem: problem(format!("{}; it has no readable block", what(&error)), 0) }),
+        Err(error) if error.is_damage() => Ok(Indexed { pack: None, problem: problem(what(&error), 0) }),
         Err(error) => Err(error),
     }
 }

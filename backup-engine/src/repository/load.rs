@@ -31,22 +31,13 @@ pub struct LoadedIndex {
     pub damaged: Vec<(ObjectId, RepositoryError)>,
 }
 
-/// The index objects as they could be read.
+/// Which index objects count.
 #[derive(Debug, Default)]
-pub(crate) struct Segments {
-    /// Those that are readable, in id order.
-    pub(crate) sound: Vec<(ObjectId, IndexSegment)>,
+pub(crate) struct ObjectsInForce {
+    /// Those that are readable and that no other replaces, in id order: the index is their union.
+    pub(crate) sound: Vec<ObjectId>,
     /// Those that are damaged and not replaced.
-    pub(crate) damaged: Vec<(ObjectId, RepositoryError)>,
-    /// Those that others replace.
-    pub(crate) superseded: HashSet<ObjectId>,
-}
-
-impl Segments {
-    /// The readable ones that no other replaces: the index is their union.
-    pub(crate) fn live(&self) -> impl Iterator<Item = &IndexSegment> {
-        self.sound.iter().filter(|(id, _)| !self.superseded.contains(id)).map(|(_, segment)| segment)
-    }
+    pub(crate) damaged: Vec<ObjectId>,
 }
 
 /// Which index objects were read and what they say about each other.
@@ -166,26 +157,28 @@ impl Repository {
         self.cache.as_ref().map(|folder| place_in(folder, self.config.id))
     }
 
-    /// Reads all index objects and holds them in memory.
-    pub(crate) async fn load_segments(&self) -> Result<Segments, RepositoryError> {
+    /// Reads all index objects to find out which of them count; holds none.
+    pub(crate) async fn objects_in_force(&self) -> Result<ObjectsInForce, RepositoryError> {
         let listed = self.store().list_records(ObjectKind::Index).await?;
         let ids: Vec<ObjectId> = listed.into_iter().map(|(id, _)| id).collect();
-        let mut segments = Segments::default();
+        let mut objects = ObjectsInForce::default();
+        let mut superseded: HashSet<ObjectId> = HashSet::new();
         self.each_segment(&ids, |id, segment| {
             match segment {
                 Ok(segment) => {
-                    segments.superseded.extend(&segment.supersedes);
-                    segments.sound.push((id, segment));
+                    superseded.extend(&segment.supersedes);
+                    objects.sound.push(id);
                 }
-                Err(error) if error.is_damage() => segments.damaged.push((id, error)),
+                Err(error) if error.is_damage() => objects.damaged.push(id),
                 Err(error) => return Err(error),
             }
             Ok(())
         })
         .await?;
         // What was replaced is not missed.
-        segments.damaged.retain(|(id, _)| !segments.superseded.contains(id));
-        Ok(segments)
+        objects.sound.retain(|id| !superseded.contains(id));
+        objects.damaged.retain(|id| !superseded.contains(id));
+        Ok(objects)
     }
 
     /// Reads index objects one after the other, in the order given, with some on their way.
@@ -202,7 +195,8 @@ impl Repository {
         Ok(())
     }
 
-    async fn get_segment(&self, id: &ObjectId) -> Result<IndexSegment, RepositoryError> {
+    /// Reads one index object.
+    pub(crate) async fn get_segment(&self, id: &ObjectId) -> Result<IndexSegment, RepositoryError> {
         let payload = self.store().get_record(ObjectKind::Index, id).await?;
         IndexSegment::decode(&payload)
             .map_err(|error| RepositoryError::format(&layout::record(ObjectKind::Index, id), error))

@@ -14,6 +14,7 @@ mod opening;
 mod panicking;
 mod query;
 mod rebuild;
+mod remounted;
 mod restoring;
 mod session;
 mod support;
