@@ -71,6 +71,12 @@ impl Home {
         self.folder.path()
     }
 
+    /// Where the key file lies.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.keys.as_ref().expect("this user has one").path().join("key")
+    }
+
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -28,6 +28,8 @@ mod latest;
 mod listing;
 #[cfg(target_os = "linux")]
 mod promises;
+#[cfg(target_os = "linux")]
+mod python;
 mod query;
 mod quickstart;
 #[cfg(target_os = "linux")]

@@ -15,10 +15,20 @@ use backup_engine::repository::{InitOptions, NewKey, Repository, Unlock};
 use backup_snapshotter_files::{FilesOptions, FilesSnapshotter};
 use zeroize::Zeroizing;
 
+use super::script::{Reader, Run};
+
 pub(crate) const PASSWORD: &str = "a password for tests";
 
 /// The key file that opens a repository with every kind of object, for programs that need not wait for a password.
 pub(crate) const KEY_FILE: &[u8] = &[7; 48];
+
+impl Reader {
+    /// Runs a command with the password of the test repositories.
+    pub(crate) fn run(&self, repository: &Path, arguments: &[&str]) -> Run {
+        let all = [&["--password-env", "PASSWORD"], arguments].concat();
+        self.command(repository, &all, &[("PASSWORD", PASSWORD)])
+    }
+}
 
 /// A repository in a folder.
 pub(crate) struct Written {

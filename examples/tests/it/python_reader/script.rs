@@ -4,8 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::repository::PASSWORD;
-
 /// The program with an interpreter that can run it.
 pub(crate) struct Reader {
     python: OsString,
@@ -34,19 +32,14 @@ impl Reader {
             Err(error) => error.to_string(),
         };
         assert!(named.is_none(), "{python:?} can't run read_repo.py: {lacks}");
-        println!("SKIPPED: {python:?} can't run read_repo.py: {lacks}");
+        eprintln!("SKIPPED: {python:?} can't run read_repo.py: {lacks}");
         None
-    }
-
-    /// Runs a command with the password of the test repositories.
-    pub(crate) fn run(&self, repository: &Path, arguments: &[&str]) -> Run {
-        let all = [&["--password-env", "PASSWORD"], arguments].concat();
-        self.command(repository, &all, &[("PASSWORD", PASSWORD)])
     }
 
     /// Runs a command.
     pub(crate) fn command(&self, repository: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
-        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "read_repo.py"].iter().collect();
+        // The tests of another crate use this file too.
+        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "examples", "read_repo.py"].iter().collect();
         let output = Command::new(&self.python)
             .arg(script)
             .arg(repository)
