@@ -102,10 +102,13 @@ pub(crate) async fn capture(
     let counted = CancelToken::new();
     if progress.is_shown() {
         let (source, progress, cancel) = (Arc::clone(&source), Arc::clone(&progress), counted.clone());
-        let clock = Arc::clone(&context.clock);
+        let (clock, left_out) = (Arc::clone(&context.clock), options.left_out.clone());
         tokio::spawn(async move {
             tokio::time::sleep(COUNT_AFTER).await;
-            tokio::task::spawn_blocking(move || count(&*source, &*clock, &progress, &cancel));
+            tokio::task::spawn_blocking(move || {
+                let context = SourceContext { left_out: &left_out, ..SourceContext::new(&*clock, &cancel) };
+                count(&*source, &context, &progress);
+            });
         });
     }
     let monitor = Arc::clone(&progress);
@@ -125,14 +128,14 @@ pub(crate) async fn capture(
 
 /// Counts what the source has, so that progress has an end. Listing is cheap beside storing, and what can't be listed
 /// is reported by the run itself.
-fn count(source: &dyn Snapshotter, clock: &dyn backup_core::Clock, progress: &Progress, cancel: &CancelToken) {
-    if cancel.is_cancelled() {
+fn count(source: &dyn Snapshotter, context: &SourceContext<'_>, progress: &Progress) {
+    if context.cancel.is_cancelled() {
         return;
     }
-    let Ok(view) = source.begin(&SourceContext::new(clock, cancel)) else { return };
+    let Ok(view) = source.begin(context) else { return };
     let mut total = Work::default();
     for entry in view.entries() {
-        if cancel.is_cancelled() {
+        if context.cancel.is_cancelled() {
             return;
         }
         let Ok(entry) = entry else { continue };
