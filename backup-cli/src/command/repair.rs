@@ -40,7 +40,8 @@ pub(crate) async fn index(context: &Context, dry_run: bool) -> Result<Exit, CliE
     let rebuilt = repository.rebuild_index(options, monitor, context.interrupt.token()).await;
     progress.finish();
     let report = rebuilt.map_err(|error| {
-        let failed = CliError::from_error("the index was not rebuilt to its end; what was right of it is still there", &error);
+        let failed =
+            CliError::from_error("the index was not rebuilt to its end; what was right of it is still there", &error);
         match error {
             RebuildError::Collecting(_) => failed.exit(Exit::Held),
             RebuildError::Cancelled => failed.exit(Exit::Interrupted),
