@@ -38,6 +38,9 @@ pub(crate) struct RestoreArgs {
     pub(crate) strip: usize,
 
     /// Remove what is in restored folders and not in the snapshot.
+    ///
+    /// Only in folders of which the snapshot has everything: not beside what was asked for, not where something had been left out. What the
+    /// patterns of the source leave out and what came after the snapshot goes as well. `--dry-run` shows what would be removed.
     #[arg(long)]
     pub(crate) delete: bool,
 
