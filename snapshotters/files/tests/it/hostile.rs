@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use backup_core::{Entry, EntryKind, EntryPath, RestoreTarget, TargetOptions, Timestamp, Xattr};
 
@@ -209,6 +211,35 @@ fn removing_a_tree_stays_in_it() {
     target.remove(&path("not-there/at-all")).unwrap();
     trap.assert_untouched();
     assert_eq!(fs::read_dir(trap.path("")).unwrap().count(), 0);
+}
+
+/// A disk that was plugged in after the backup lies in a folder of which the backup has everything but the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn removing_never_empties_another_file_system() {
+    let trap = Trap::new();
+    fs::create_dir_all(trap.path("a/disk")).unwrap();
+    fs::create_dir_all(trap.path("disk")).unwrap();
+    let mount = |name: &str| {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(trap.path(name)).output();
+        mounted.is_ok_and(|output| output.status.success())
+    };
+    if !mount("a/disk") || !mount("disk") {
+        return crate::skip("removing from another file system", "mounting is not allowed");
+    }
+    for file in ["a/disk/precious", "disk/precious", "a/extra"] {
+        fs::write(trap.path(file), "x").unwrap();
+    }
+    let target = trap.target();
+    let refused = ["a", "disk"].map(|name| target.remove(&path(name)));
+    let kept = ["a/disk/precious", "disk/precious", "a/extra"].map(|name| trap.path(name).exists());
+    for name in ["a/disk", "disk"] {
+        assert!(Command::new("umount").arg("-l").arg(trap.path(name)).status().unwrap().success());
+    }
+    for refused in refused {
+        assert!(refused.unwrap_err().to_string().contains("another file system"));
+    }
+    assert_eq!(kept, [true, true, false], "what is beside it goes");
 }
 
 #[test]
