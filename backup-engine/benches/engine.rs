@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use backup_engine::chunker::{Chunker, ChunkerParameters};
 use backup_engine::compress::{Compressor, Decompressor};
+use backup_engine::crypto::two_lane::digest_all;
 use backup_engine::crypto::{Keyring, SecretKey, sha256};
 use backup_engine::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
 use backup_engine::format::index::IndexedPack;
@@ -68,6 +69,12 @@ fn hashing(c: &mut Criterion) {
     let mut group = c.benchmark_group("hash");
     group.throughput(Throughput::Bytes(data.len() as u64));
     group.bench_function("SHA-256 of 1 MiB", |b| b.iter(|| sha256(black_box(&data))));
+    group.throughput(Throughput::Bytes(2 * data.len() as u64));
+    group.bench_function("SHA-256 of 1 MiB twice, side by side", |b| {
+        let mut digests = Vec::new();
+        b.iter(|| digest_all([&data[..], &data[..]], &mut digests));
+    });
+    group.throughput(Throughput::Bytes(data.len() as u64));
     group.bench_function("blob id of 1 MiB", |b| b.iter(|| keyring.hasher().id(BlobType::Data, black_box(&data))));
     group.throughput(Throughput::Elements(1));
     let digest = sha256(b"x");

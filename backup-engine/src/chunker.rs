@@ -89,20 +89,41 @@ impl Chunker {
         }
         let end = stream.len().min(self.max);
         let middle = end.min(self.avg);
-        let mut hash = 0u64;
-        for (at, &byte) in stream[..middle].iter().enumerate().skip(self.min) {
-            hash = (hash << 1).wrapping_add(self.gear[usize::from(byte)]);
-            if hash < self.early_limit {
-                return at + 1;
-            }
+        let mut hash = 0;
+        if let Some(len) = self.scan(&stream[self.min..middle], &mut hash, self.early_limit) {
+            return self.min + len;
         }
-        for (at, &byte) in stream[..end].iter().enumerate().skip(middle) {
-            hash = (hash << 1).wrapping_add(self.gear[usize::from(byte)]);
-            if hash < self.late_limit {
-                return at + 1;
-            }
+        if let Some(len) = self.scan(&stream[middle..end], &mut hash, self.late_limit) {
+            return middle + len;
         }
         end
+    }
+
+    /// How many bytes it takes until the rolling hash is below the limit.
+    ///
+    /// Two bytes a round (FastCDC, 2020): the hash after the second does not wait for the hash after the first, only the comparison does.
+    fn scan(&self, bytes: &[u8], hash: &mut u64, limit: u64) -> Option<usize> {
+        let gear = |byte: u8| self.gear[usize::from(byte)];
+        let (pairs, last) = bytes.as_chunks();
+        let mut before = *hash;
+        for (number, &[one, two]) in pairs.iter().enumerate() {
+            let after_one = (before << 1).wrapping_add(gear(one));
+            before = (before << 2).wrapping_add((gear(one) << 1).wrapping_add(gear(two)));
+            if after_one < limit {
+                return Some(2 * number + 1);
+            }
+            if before < limit {
+                return Some(2 * number + 2);
+            }
+        }
+        for &byte in last {
+            before = (before << 1).wrapping_add(gear(byte));
+            if before < limit {
+                return Some(bytes.len());
+            }
+        }
+        *hash = before;
+        None
     }
 }
 
@@ -162,6 +183,43 @@ mod tests {
                 prop_assert!(chunk.len() >= chunker.min_bytes() || i + 1 == chunks.len());
             }
         }
+    }
+
+    /// The rule of format §12, one byte after the other.
+    fn cut_by_bytes(chunker: &Chunker, stream: &[u8]) -> usize {
+        let mut hash = 0u64;
+        for (at, &byte) in stream.iter().enumerate().take(chunker.max).skip(chunker.min) {
+            hash = (hash << 1).wrapping_add(chunker.gear[usize::from(byte)]);
+            let limit = if at < chunker.avg { chunker.early_limit } else { chunker.late_limit };
+            if hash < limit {
+                return at + 1;
+            }
+        }
+        stream.len().min(chunker.max)
+    }
+
+    #[test]
+    fn two_bytes_a_round_cut_where_one_byte_a_round_cuts() {
+        // Frequent cuts, at odd and even places, and streams that end early.
+        let mut chunker = chunker();
+        (chunker.min, chunker.avg, chunker.max) = (63, 129, 600);
+        (chunker.early_limit, chunker.late_limit) = (1 << 56, 1 << 57);
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let data = noise(seed * 7919 + 1, 20_000 + usize::try_from(seed).unwrap());
+            let mut rest = &data[..];
+            while !rest.is_empty() {
+                let len = chunker.cut(rest);
+                assert_eq!(len, cut_by_bytes(&chunker, rest));
+                lengths.insert(len);
+                rest = &rest[len..];
+            }
+        }
+        assert!(lengths.len() > 300, "{} different lengths", lengths.len());
+        assert!(
+            lengths.contains(&600) && lengths.contains(&64),
+            "a chunk of the largest size, one cut at the first byte"
+        );
     }
 
     #[test]

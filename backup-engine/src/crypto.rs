@@ -6,6 +6,7 @@ pub mod escrow;
 pub mod kdf;
 pub mod keyring;
 pub mod secret;
+pub mod two_lane;
 
 pub use aead::{SealingKey, TAG_BYTES};
 pub use keyring::{BlobHasher, Keyring, ObjectKeys};

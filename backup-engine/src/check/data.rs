@@ -83,6 +83,14 @@ impl Table {
             Self::Index(blocks) => blocks.iter().map(|block| (block.offset_bytes, block.sealed_bytes)).collect(),
         }
     }
+
+    /// Where a block is.
+    pub(super) fn offset_bytes(&self, nth: usize) -> u32 {
+        match self {
+            Self::Footer(table) => table.blocks[nth].offset_bytes,
+            Self::Index(blocks) => blocks[nth].offset_bytes,
+        }
+    }
 }
 
 /// What reading packs brought to light.

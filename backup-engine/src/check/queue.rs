@@ -42,8 +42,12 @@ pub(super) struct BlockTask {
 #[derive(Debug)]
 pub(super) enum Work {
     Pack(FetchedPack),
-    Block(BlockTask),
+    /// One block or more, at most [`MAX_BLOCKS_AT_ONCE`].
+    Blocks(Vec<BlockTask>),
 }
+
+/// Blocks that one worker takes at a time: hashing goes two at a time.
+pub(super) const MAX_BLOCKS_AT_ONCE: usize = 2;
 
 #[derive(Debug, Default)]
 struct State {
@@ -114,8 +118,9 @@ impl Queue {
             if state.stopped {
                 return None;
             }
-            if let Some(block) = state.blocks.pop_front() {
-                return Some(Work::Block(block));
+            if !state.blocks.is_empty() {
+                let taken = state.blocks.len().min(MAX_BLOCKS_AT_ONCE);
+                return Some(Work::Blocks(state.blocks.drain(..taken).collect()));
             }
             if let Some(pack) = state.packs.pop_front() {
                 state.busy += 1;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest, Sha256};
 
 use super::data::{Shared, Table};
 use super::findings::WRONG_HASH;
-use super::queue::{BlockTask, FetchedPack, OpenPack, Work};
+use super::queue::{BlockTask, FetchedPack, MAX_BLOCKS_AT_ONCE, OpenPack, Work};
 use crate::compress::Decompressor;
+use crate::crypto::two_lane::{Digest, digest_all};
 use crate::crypto::{BlobHasher, sha256};
 use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
 use crate::format::pack::{Block, PackTable};
@@ -22,13 +22,16 @@ pub(super) struct Worker<'a> {
     shared: &'a Shared<'a>,
     hasher: BlobHasher,
     decompressor: Decompressor,
-    block: Block,
+    /// The blocks at hand, as many as are taken at a time.
+    opened: [Block; MAX_BLOCKS_AT_ONCE],
+    digests: Vec<Digest>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
         let hasher = shared.check.store.keyring().hasher().clone();
-        Self { shared, hasher, decompressor: Decompressor::new(), block: Block::default() }
+        let (opened, digests) = (Default::default(), Vec::new());
+        Self { shared, hasher, decompressor: Decompressor::new(), opened, digests }
     }
 
     /// Works until there is nothing left to do.
@@ -39,12 +42,7 @@ impl<'a> Worker<'a> {
                     self.pack(pack);
                     self.shared.queue.pack_done();
                 }
-                Work::Block(BlockTask { pack, nth, mut frame }) => {
-                    if let Err(error) = self.block(&pack, nth, &mut frame) {
-                        let offset = pack.table.places()[nth].0;
-                        self.shared.damage(pack.number, Some(offset), error.to_string());
-                    }
-                }
+                Work::Blocks(tasks) => self.blocks(tasks),
             }
         }
     }
@@ -122,45 +120,69 @@ impl<'a> Worker<'a> {
         self.shared.queue.push_blocks(blocks);
     }
 
-    /// Opens, decompresses and hashes one block, in the memory it was fetched into.
-    fn block(&mut self, pack: &OpenPack, nth: usize, frame: &mut [u8]) -> Result<(), FormatError> {
-        let prefix = FramePrefix::decode(frame)?;
-        let sealed = &mut frame[FRAME_PREFIX_BYTES..];
-        let ordinal = match &pack.table {
-            Table::Footer(table) => table.blocks[nth].ordinal,
-            Table::Index(_) => prefix.ordinal,
-        };
-        if prefix.role != FrameRole::Block
-            || prefix.ordinal != ordinal
-            || sealed.len() as u64 != u64::from(prefix.sealed_bytes)
-        {
-            return Err(malformed("block", "not where the index says"));
+    /// Opens, decompresses and hashes blocks, in the memory they were fetched into.
+    fn blocks(&mut self, mut tasks: Vec<BlockTask>) {
+        let opened: Vec<_> = tasks
+            .iter_mut()
+            .zip(&mut self.opened)
+            .map(|(task, block)| open(task, &mut self.decompressor, block))
+            .collect();
+        // One that can't be opened has no blobs, and so no digests that would shift those of the next.
+        digest_all(self.opened[..tasks.len()].iter().flat_map(Block::blobs), &mut self.digests);
+        let mut digests = &self.digests[..];
+        for ((task, block), opened) in tasks.iter().zip(&self.opened).zip(opened) {
+            let of_block;
+            (of_block, digests) = digests.split_at(block.len());
+            let result = opened.and_then(|()| {
+                if self.is_right(task, block, of_block) { Ok(()) } else { Err(FormatError::WrongContent) }
+            });
+            if let Err(error) = result {
+                let offset = task.pack.table.offset_bytes(task.nth);
+                self.shared.damage(task.pack.number, Some(offset), error.to_string());
+            }
         }
-        let plain = pack.envelope.open_frame(prefix, sealed)?;
-        self.block.decode(&mut self.decompressor, plain)?;
-        let is_right = match &pack.table {
-            Table::Footer(table) => {
-                let blobs = &table.blocks[nth].blobs;
-                blobs.len() == self.block.len()
-                    && self.block.blobs().zip(blobs).all(|(blob, entry)| {
-                        blob.len() as u64 == u64::from(entry.len_bytes) && self.has_id(pack.kind, blob, entry.prefix)
-                    })
-            }
-            Table::Index(blocks) => {
-                let blobs = &blocks[nth].blobs;
-                blobs.len() == self.block.len()
-                    && self.block.blobs().zip(blobs).all(|(blob, &prefix)| self.has_id(pack.kind, blob, prefix))
-            }
-        };
-        if is_right { Ok(()) } else { Err(FormatError::WrongContent) }
     }
 
-    fn has_id(&self, kind: ObjectKind, blob: &[u8], prefix: BlobPrefix) -> bool {
-        let digest = Sha256::digest(blob).into();
-        let is = |blob_type| self.hasher.id_of_digest(blob_type, &digest).prefix() == prefix;
-        match kind {
-            ObjectKind::TreePack => is(BlobType::Tree) || is(BlobType::List),
-            _ => is(BlobType::Data),
+    /// Whether a block holds the blobs that its pack's table says.
+    fn is_right(&self, task: &BlockTask, block: &Block, digests: &[Digest]) -> bool {
+        let has_id = |digest: &Digest, prefix: BlobPrefix| {
+            let is = |blob_type| self.hasher.id_of_digest(blob_type, digest).prefix() == prefix;
+            match task.pack.kind {
+                ObjectKind::TreePack => is(BlobType::Tree) || is(BlobType::List),
+                _ => is(BlobType::Data),
+            }
+        };
+        match &task.pack.table {
+            Table::Footer(table) => {
+                let blobs = &table.blocks[task.nth].blobs;
+                let lengths = block.blobs().map(|blob| blob.len() as u64);
+                blobs.len() == block.len()
+                    && lengths.zip(blobs).all(|(len, entry)| len == u64::from(entry.len_bytes))
+                    && digests.iter().zip(blobs).all(|(digest, entry)| has_id(digest, entry.prefix))
+            }
+            Table::Index(blocks) => {
+                let blobs = &blocks[task.nth].blobs;
+                blobs.len() == block.len() && digests.iter().zip(blobs).all(|(digest, &prefix)| has_id(digest, prefix))
+            }
         }
     }
+}
+
+/// Opens and decompresses a block; leaves an empty one where that fails.
+fn open(task: &mut BlockTask, decompressor: &mut Decompressor, block: &mut Block) -> Result<(), FormatError> {
+    block.clear();
+    let prefix = FramePrefix::decode(&task.frame)?;
+    let sealed = &mut task.frame[FRAME_PREFIX_BYTES..];
+    let ordinal = match &task.pack.table {
+        Table::Footer(table) => table.blocks[task.nth].ordinal,
+        Table::Index(_) => prefix.ordinal,
+    };
+    if prefix.role != FrameRole::Block
+        || prefix.ordinal != ordinal
+        || sealed.len() as u64 != u64::from(prefix.sealed_bytes)
+    {
+        return Err(malformed("block", "not where the index says"));
+    }
+    let plain = task.pack.envelope.open_frame(prefix, sealed)?;
+    block.decode(decompressor, plain).inspect_err(|_| block.clear())
 }

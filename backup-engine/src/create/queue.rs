@@ -11,8 +11,14 @@ use crate::id::BlobId;
 /// Batches that may be under way or finished out of order: bounds what waits for its turn in the tree.
 const WINDOW: u64 = 16;
 
-/// Chunks that may wait for a worker; each has at most the chunker's largest size.
-const MAX_WAITING_CHUNKS: usize = 2;
+/// Groups of chunks that may wait for a worker: one, because a group goes at once where somebody is idle.
+const MAX_WAITING_CHUNKS: usize = 1;
+
+/// Buffers of sealed chunks that wait for the next one: a worker seals two at a time while another reads two.
+const MAX_SPARE_BUFFERS: usize = 4;
+
+/// A larger buffer is not kept: few chunks are so large, and in time every buffer would be.
+const MAX_SPARE_BYTES: usize = 2 << 20;
 
 /// What is to be done with one entry.
 #[derive(Debug)]
@@ -33,11 +39,10 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
 }
 
-/// A new chunk of a large file, to be compressed and sealed.
-#[derive(Debug)]
+/// New chunks of a large file, to be compressed and sealed.
+#[derive(Debug, Default)]
 pub(super) struct ChunkTask {
-    pub(super) id: BlobId,
-    pub(super) bytes: Vec<u8>,
+    pub(super) chunks: Vec<(BlobId, Vec<u8>)>,
 }
 
 /// What a worker does next.
@@ -67,7 +72,9 @@ struct State {
     generation: u64,
     /// Workers that have sealed everything they read before the newest checkpoint was asked for.
     flushed: usize,
-    /// Chunks from this one on came after it was asked for.
+    /// Memory to be used again: fresh memory has to be cleared by the system, page by page.
+    spare_buffers: Vec<Vec<u8>>,
+    /// Chunks from this one on came after the last worker had flushed.
     flush_chunks_before: u64,
 }
 
@@ -119,7 +126,7 @@ impl Queue {
         self.state().stopped
     }
 
-    /// Offers a chunk to other workers; gets it back when too many wait already.
+    /// Offers chunks to other workers; gets them back when too many wait already.
     pub(super) fn offer_chunk(&self, task: ChunkTask) -> Result<(), ChunkTask> {
         let mut state = self.state();
         if state.chunks.len() >= MAX_WAITING_CHUNKS {
@@ -132,6 +139,22 @@ impl Queue {
         drop(state);
         self.work.notify_one();
         Ok(())
+    }
+
+    /// A copy of a chunk, in memory that others are done with if there is any.
+    pub(super) fn copy(&self, chunk: &[u8]) -> Vec<u8> {
+        let mut buffer = self.state().spare_buffers.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(chunk);
+        buffer
+    }
+
+    /// Takes memory back that nobody needs any more.
+    pub(super) fn recycle(&self, task: ChunkTask) {
+        let mut state = self.state();
+        let room = MAX_SPARE_BUFFERS - state.spare_buffers.len();
+        let buffers = task.chunks.into_iter().map(|(_, buffer)| buffer);
+        state.spare_buffers.extend(buffers.filter(|buffer| buffer.capacity() <= MAX_SPARE_BYTES).take(room));
     }
 
     /// The next piece of work for a worker that has flushed up to `generation`; `None` when there will be no more.
@@ -178,9 +201,12 @@ impl Queue {
         due
     }
 
-    /// Says that a worker has sealed its buffer as [`Work::Flush`] asked.
+    /// Says that a worker has sealed its buffer as [`Work::Flush`] asked, and has offered or sealed every chunk that it claimed.
     pub(super) fn flush_done(&self) {
-        self.state().flushed += 1;
+        let mut state = self.state();
+        state.flushed += 1;
+        // What it claimed before the flush was asked for, it may have offered after.
+        state.flush_chunks_before = state.next_chunk;
     }
 
     /// Says that the entries of so many batches are in the tree.
@@ -194,7 +220,6 @@ impl Queue {
         let mut state = self.state();
         state.generation += 1;
         state.flushed = 0;
-        state.flush_chunks_before = state.next_chunk;
         drop(state);
         self.work.notify_all();
     }
@@ -203,5 +228,35 @@ impl Queue {
     pub(super) fn is_flushed(&self, workers: usize) -> bool {
         let state = self.state();
         state.flushed >= workers && state.open_chunks.first().is_none_or(|&first| first >= state.flush_chunks_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flush_waits_for_a_chunk_that_was_claimed_before_and_offered_after_it_was_asked_for() {
+        let queue = Queue::default();
+        let (mut reading, mut idle) = (0, 0);
+        queue.begin_flush();
+        queue.offer_chunk(ChunkTask::default()).unwrap();
+        assert!(queue.take_flush(&mut reading));
+        queue.flush_done();
+        let Some(Work::Chunk(serial, _)) = queue.pop(&mut idle) else { panic!("the chunk comes first") };
+        assert!(matches!(queue.pop(&mut idle), Some(Work::Flush)));
+        queue.flush_done();
+        assert!(!queue.is_flushed(2), "the chunk is not sealed");
+        queue.chunk_done(serial);
+        assert!(queue.is_flushed(2));
+    }
+
+    #[test]
+    fn flush_does_not_wait_for_chunks_that_come_after_it() {
+        let queue = Queue::default();
+        queue.begin_flush();
+        queue.flush_done();
+        queue.offer_chunk(ChunkTask::default()).unwrap();
+        assert!(queue.is_flushed(1));
     }
 }

@@ -34,8 +34,15 @@ const PACK_BYTES: usize = 16 << 20;
 /// Packs where requests are dear.
 const DEAR_PACK_BYTES: usize = 64 << 20;
 
-/// More packs than this on their way at once would not fit the memory we promise.
+/// More uploads at once than this gain nothing.
 const MAX_UPLOADS: usize = 8;
+
+/// Packs that are being filled or stored hold so much, or there are [`MIN_PACKS`]: half of the 128 MiB we promise, the other half is
+/// for what workers hold.
+const MAX_HELD_BYTES: usize = 64 << 20;
+
+/// One pack of data and one of trees are filled while one is stored.
+const MIN_PACKS: usize = 3;
 
 pub(super) fn run(
     repository: &Repository,
@@ -143,13 +150,14 @@ impl Capture<'_> {
         let keyring = Arc::clone(store.keyring());
         let hasher = keyring.hasher().clone();
         let capabilities = &store.backend().info().capabilities;
-        let uploads = capabilities.suggested_concurrency.clamp(1, MAX_UPLOADS);
         let pack_bytes = self.options.pack_bytes.unwrap_or(if capabilities.requests_are_dear {
             DEAR_PACK_BYTES
         } else {
             PACK_BYTES
         });
-        let uploader = Arc::new(Uploader::new(self.handle.clone(), store.clone(), uploads));
+        let uploads = capabilities.suggested_concurrency.clamp(1, MAX_UPLOADS);
+        let max_packs = (MAX_HELD_BYTES / pack_bytes.max(1)).clamp(MIN_PACKS, MIN_PACKS - 1 + uploads);
+        let uploader = Arc::new(Uploader::new(self.handle.clone(), store.clone(), max_packs));
         let data = PackWriter::new(ObjectKind::DataPack, Arc::clone(&keyring), pack_bytes, Arc::clone(&uploader));
         let trees = PackWriter::new(ObjectKind::TreePack, keyring, pack_bytes, Arc::clone(&uploader));
         let known = KnownBlobs::new(index, self.repository.cache_folder());

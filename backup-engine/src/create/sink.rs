@@ -6,7 +6,8 @@ use crate::format::BlobType;
 use crate::format::pack::MAX_BLOCK_BYTES;
 use crate::id::BlobId;
 use crate::index::KnownBlobs;
-use crate::pack::writer::{BlockBuffer, BlockSealer, PackWriter};
+use crate::pack::seal::{BlockBuffer, BlockSealer};
+use crate::pack::writer::PackWriter;
 use crate::tree::writer::BlobSink;
 
 /// A block of small blobs is sealed once it has so many bytes.

@@ -9,13 +9,14 @@ use super::counters::Counters;
 use super::queue::{Batch, ChunkTask, Item, Queue, Work};
 use super::sink::BLOCK_TARGET_BYTES;
 use crate::chunker::Chunker;
-use crate::crypto::BlobHasher;
+use crate::crypto::{BlobHasher, two_lane};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
 use crate::format::pack::MAX_BLOCK_BLOBS;
 use crate::format::tree::{ChunkList, ChunkRef, Content, TreeEntry};
 use crate::index::KnownBlobs;
-use crate::pack::writer::{BlockBuffer, BlockSealer, PackWriter};
+use crate::pack::seal::{BlockBuffer, BlockSealer, MAX_CHUNKS_AT_ONCE};
+use crate::pack::writer::PackWriter;
 
 /// How often a file that changes while it is read is read before it is taken as it comes.
 const READ_ATTEMPTS: u32 = 3;
@@ -76,7 +77,7 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
                 shared.queue.batch_done();
             }
             Work::Chunk(serial, task) => {
-                worker.seal_chunk(&task)?;
+                worker.seal_chunk(task)?;
                 shared.queue.chunk_done(serial);
             }
             Work::Flush => worker.flush()?,
@@ -113,8 +114,10 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn seal_chunk(&mut self, task: &ChunkTask) -> Result<(), RepositoryError> {
-        self.sealer.seal_single(BlobType::Data, task.id, &task.bytes, self.shared.writer)
+    fn seal_chunk(&mut self, task: ChunkTask) -> Result<(), RepositoryError> {
+        self.sealer.seal_chunks(BlobType::Data, &task.chunks, self.shared.writer)?;
+        self.shared.queue.recycle(task);
+        Ok(())
     }
 
     fn batch(&mut self, batch: Batch) -> Result<Done, RepositoryError> {
@@ -232,9 +235,23 @@ impl Worker<'_> {
         // Room for two chunks: what is left over is moved to the front once for each chunk at most.
         let mut stream = std::mem::take(&mut self.stream);
         stream.resize(2 * max, 0);
-        let result = self.cut_stream(reader, entry, expected, &mut stream);
+        let mut held = ChunkTask::default();
+        let result = self.cut_stream(reader, entry, expected, &mut stream, &mut held);
         self.stream = stream;
+        // Whatever became of the file: others may count on these chunks, because they were claimed.
+        self.pass_on(&mut held)?;
         result
+    }
+
+    /// Lets somebody seal the chunks: others compress while this thread goes on reading; when they are busy, it compresses itself.
+    fn pass_on(&mut self, held: &mut ChunkTask) -> Result<(), RepositoryError> {
+        if held.chunks.is_empty() {
+            return Ok(());
+        }
+        match self.shared.queue.offer_chunk(std::mem::take(held)) {
+            Ok(()) => Ok(()),
+            Err(task) => self.seal_chunk(task),
+        }
     }
 
     fn cut_stream(
@@ -243,9 +260,10 @@ impl Worker<'_> {
         entry: &Entry,
         expected: u64,
         stream: &mut [u8],
+        held: &mut ChunkTask,
     ) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
-        let mut whole = Sha256::new();
+        let mut whole = two_lane::Sha256::new();
         let mut chunks = Vec::new();
         let mut last_digest = [0; 32];
         let (mut from, mut to, mut read_bytes) = (0, 0, 0u64);
@@ -261,7 +279,6 @@ impl Worker<'_> {
                     .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
                 let filled = read.min(left);
                 is_more = read > left;
-                whole.update(&stream[to..to + filled]);
                 to += filled;
                 read_bytes += filled as u64;
                 at_end = is_more || read < room;
@@ -273,29 +290,38 @@ impl Worker<'_> {
                 return Err(ReadFailure::Cancelled);
             }
             let chunk = &stream[from..from + self.shared.chunker.cut(&stream[from..to])];
-            last_digest = Sha256::digest(chunk).into();
+            let is_whole = at_end && chunks.is_empty() && from + chunk.len() == to;
+            last_digest = if is_whole { Sha256::digest(chunk).into() } else { digest_with(&mut whole, chunk) };
             let id = self.shared.hasher.id_of_digest(BlobType::Data, &last_digest);
             chunks.push(ChunkRef { id, len_bytes: chunk.len() as u64 });
             from += chunk.len();
             self.shared.counters.read(chunk.len() as u64);
             if self.shared.known.claim(&id) {
                 self.shared.counters.new_bytes(chunk.len() as u64);
-                // Others compress while this thread goes on reading; when they are busy, it compresses itself.
-                if let Err(task) = self.shared.queue.offer_chunk(ChunkTask { id, bytes: chunk.to_vec() }) {
-                    self.seal_chunk(&task)?;
+                held.chunks.push((id, self.shared.queue.copy(chunk)));
+                if held.chunks.len() == MAX_CHUNKS_AT_ONCE {
+                    self.pass_on(held)?;
                 }
             }
             if self.shared.queue.take_flush(&mut self.generation) {
+                self.pass_on(held)?;
                 self.flush()?;
             }
         }
         let content = match chunks.len() {
             0 => Content::None,
             1 => Content::Single { digest: last_digest },
-            _ => Content::List { digest: whole.finalize().into(), list: ChunkList { form: 1, chunks } },
+            _ => Content::List { digest: whole.finalize(), list: ChunkList { form: 1, chunks } },
         };
         Ok(Read { content, bytes: read_bytes, is_more })
     }
+}
+
+/// Adds the next chunk to the hash of a file and returns the digest of the chunk.
+fn digest_with(whole: &mut two_lane::Sha256, chunk: &[u8]) -> [u8; 32] {
+    let mut hasher = two_lane::Sha256::new();
+    two_lane::Sha256::update_both(whole, chunk, &mut hasher, chunk);
+    hasher.finalize()
 }
 
 /// Reads until the room is full or the content ends.

@@ -147,6 +147,12 @@ impl Block {
         decompressor.extract(codec, cursor.rest(), end as usize, &mut self.raw)
     }
 
+    /// Forgets the blobs and keeps the memory.
+    pub fn clear(&mut self) {
+        self.raw.clear();
+        self.ends.clear();
+    }
+
     /// How many blobs there are.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backup_core::{PutBody, StorageBackend};
+use backup_core::PutBody;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::RepositoryError;
 use crate::format::ObjectKind;
@@ -27,6 +27,14 @@ pub struct FinishedPack {
     pub body: PutBody,
     /// What is in it.
     pub table: PackTable,
+    /// Given back when it is stored.
+    pub room: PackRoom,
+}
+
+/// The right to hold one pack in memory, from its first block until it is stored.
+#[derive(Debug)]
+pub struct PackRoom {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Uploads packs, a few at once, and writes the index of those that arrived.
@@ -34,8 +42,11 @@ pub struct FinishedPack {
 pub struct Uploader {
     handle: Handle,
     store: ObjectStore,
-    permits: Arc<Semaphore>,
+    rooms: Arc<Semaphore>,
     shared: Arc<Shared>,
+    /// Held by a test that keeps packs from being submitted.
+    #[cfg(test)]
+    pub(super) gate: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -81,18 +92,44 @@ impl Shared {
 }
 
 impl Uploader {
-    /// An uploader that stores at most `at_once` packs at the same time; so many are held in memory.
-    pub fn new(handle: Handle, store: ObjectStore, at_once: usize) -> Self {
-        Self { handle, store, permits: Arc::new(Semaphore::new(at_once.max(1))), shared: Arc::default() }
+    /// An uploader for at most so many packs in memory: those that are being filled and those that are on their way.
+    ///
+    /// Two writers need two at least, or the open pack of the one keeps the other waiting for ever.
+    pub fn new(handle: Handle, store: ObjectStore, max_packs: usize) -> Self {
+        Self {
+            handle,
+            store,
+            rooms: Arc::new(Semaphore::new(max_packs.max(1))),
+            shared: Arc::default(),
+            #[cfg(test)]
+            gate: Mutex::default(),
+        }
     }
 
-    /// Stores a pack in the background; waits while too many are on their way.
+    /// Room for one more pack; waits while there are too many.
+    ///
+    /// # Errors
+    /// The first error of any upload so far.
+    pub fn room(&self) -> Result<PackRoom, RepositoryError> {
+        let permit =
+            self.handle.block_on(Arc::clone(&self.rooms).acquire_owned()).map_err(|_| RepositoryError::WorkerDied)?;
+        self.shared.state().take_error()?;
+        Ok(PackRoom { _permit: permit })
+    }
+
+    #[cfg(test)]
+    pub(super) fn free_rooms(&self) -> usize {
+        self.rooms.available_permits()
+    }
+
+    /// Stores a pack in the background.
     ///
     /// # Errors
     /// The first error of any upload so far.
     pub fn submit(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
-        let permit =
-            self.handle.block_on(Arc::clone(&self.permits).acquire_owned()).map_err(|_| RepositoryError::WorkerDied)?;
+        #[cfg(test)]
+        let _open = self.gate.lock();
+        let FinishedPack { id, kind, body, table, room } = pack;
         let serial = {
             let mut state = self.shared.state();
             state.take_error()?;
@@ -105,18 +142,14 @@ impl Uploader {
         let backend = Arc::clone(self.store.backend());
         self.handle.spawn(async move {
             let mut flight = flight;
-            flight.result = store_pack(&*backend, pack).await;
+            let size_bytes = body.len_bytes();
+            let stored = put_immutable(&*backend, &layout::pack(&id), body, Some(*id.as_bytes())).await;
+            flight.result = stored.map(|_| IndexedPack { id, kind, size_bytes, table });
             // Over before others may begin.
             drop(flight);
-            drop(permit);
+            drop(room);
         });
         Ok(())
-    }
-
-    /// Keeps packs from being submitted, for as long as the caller keeps what it gets.
-    #[cfg(test)]
-    pub(super) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
-        Arc::clone(&self.permits).try_acquire_owned().expect("the only upload has not begun")
     }
 
     /// How many packs were submitted so far.
@@ -220,11 +253,4 @@ impl Drop for Flight {
         drop(state);
         self.shared.changed.notify_all();
     }
-}
-
-async fn store_pack(backend: &dyn StorageBackend, pack: FinishedPack) -> Result<IndexedPack, RepositoryError> {
-    let FinishedPack { id, kind, body, table } = pack;
-    let size_bytes = body.len_bytes();
-    put_immutable(backend, &layout::pack(&id), body, Some(*id.as_bytes())).await?;
-    Ok(IndexedPack { id, kind, size_bytes, table })
 }

@@ -1,18 +1,18 @@
-//! Assembles blocks that many threads seal into packs.
+//! Assembles the blocks that many threads seal into packs.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::upload::{FinishedPack, Uploader};
-use crate::compress::{Compressor, DEFAULT_LEVEL, Decompressor};
-use crate::crypto::{BlobHasher, Keyring};
+use super::upload::{FinishedPack, PackRoom, Uploader};
+use crate::compress::{Compressor, DEFAULT_LEVEL};
+use crate::crypto::Keyring;
 use crate::error::RepositoryError;
-use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole, put_payload};
-use crate::format::pack::{BlobEntry, Block, BlockEntry, PackTable, TRAILER_MAGIC, put_block};
-use crate::format::{BlobType, ObjectKind};
-use crate::id::{BlobId, PackId};
+use crate::format::ObjectKind;
+use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FrameRole, put_payload};
+use crate::format::pack::{BlobEntry, BlockEntry, PackTable, TRAILER_MAGIC};
+use crate::id::PackId;
 
 /// A pack never has more blocks, however well they compress: its table stays small.
 const MAX_PACK_BLOCKS: usize = 16 * 1024;
@@ -48,6 +48,7 @@ struct OpenPack {
     frame_bytes: usize,
     closed: bool,
     frames: Vec<Frame>,
+    room: PackRoom,
 }
 
 #[derive(Debug)]
@@ -57,12 +58,22 @@ struct Frame {
     blobs: Vec<BlobEntry>,
 }
 
-/// The right to seal one block.
+/// The right to seal one block, and the duty to deliver it: without it, its pack can't be finished.
 #[derive(Debug)]
-struct Reservation {
+pub(super) struct Reservation<'a> {
+    writer: &'a PackWriter,
     serial: u64,
-    envelope: Arc<Envelope>,
-    ordinal: u32,
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) ordinal: u32,
+    is_delivered: bool,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.is_delivered {
+            self.writer.give_up(self.serial);
+        }
+    }
 }
 
 impl PackWriter {
@@ -75,37 +86,65 @@ impl PackWriter {
         self.packs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reserve(&self) -> Reservation {
-        let mut packs = self.packs();
-        if packs.open.last().is_none_or(|pack| pack.closed) {
-            let serial = packs.next_serial;
-            packs.next_serial += 1;
-            packs.open.push(OpenPack {
-                serial,
-                envelope: Arc::new(Envelope::create(&self.keyring, self.kind)),
-                next_ordinal: 0,
-                being_sealed: 0,
-                frame_bytes: 0,
-                closed: false,
-                frames: Vec::new(),
-            });
+    /// Takes ordinals of one open pack. Whoever has them waits for nothing before the blocks are delivered: the pack waits for them,
+    /// and others for its room.
+    pub(super) fn reserve(&self, blocks: usize) -> Result<Vec<Reservation<'_>>, RepositoryError> {
+        let mut room = None;
+        loop {
+            let mut packs = self.packs();
+            if packs.open.last().is_none_or(|pack| pack.closed) {
+                let Some(room) = room.take() else {
+                    drop(packs);
+                    room = Some(self.uploader.room()?);
+                    continue;
+                };
+                let serial = packs.next_serial;
+                packs.next_serial += 1;
+                packs.open.push(OpenPack {
+                    serial,
+                    envelope: Arc::new(Envelope::create(&self.keyring, self.kind)),
+                    next_ordinal: 0,
+                    being_sealed: 0,
+                    frame_bytes: 0,
+                    closed: false,
+                    frames: Vec::new(),
+                    room,
+                });
+            }
+            let pack = packs.open.last_mut().expect("one was just made if there was none");
+            let reserve_one = |_| {
+                let ordinal = pack.next_ordinal;
+                pack.next_ordinal += 1;
+                pack.being_sealed += 1;
+                let envelope = Arc::clone(&pack.envelope);
+                Reservation { writer: self, serial: pack.serial, envelope, ordinal, is_delivered: false }
+            };
+            return Ok((0..blocks).map(reserve_one).collect());
         }
-        let pack = packs.open.last_mut().expect("one was just made if there was none");
-        let ordinal = pack.next_ordinal;
-        pack.next_ordinal += 1;
-        pack.being_sealed += 1;
-        Reservation { serial: pack.serial, envelope: Arc::clone(&pack.envelope), ordinal }
     }
 
-    fn deliver(&self, reservation: &Reservation, bytes: Bytes, blobs: Vec<BlobEntry>) -> Result<(), RepositoryError> {
+    /// Forgets a pack of which a block will never come, so that nobody waits for its room: the run has failed.
+    fn give_up(&self, serial: u64) {
+        self.packs().open.retain(|pack| pack.serial != serial);
+    }
+
+    pub(super) fn deliver(
+        &self,
+        mut reservation: Reservation<'_>,
+        bytes: Bytes,
+        blobs: Vec<BlobEntry>,
+    ) -> Result<(), RepositoryError> {
         let finished = {
             let mut packs = self.packs();
-            let at = packs.open.iter().position(|pack| pack.serial == reservation.serial);
-            let at = at.expect("a pack stays open while a block of it is being sealed");
+            // One that was given up takes what is left of it along.
+            let Some(at) = packs.open.iter().position(|pack| pack.serial == reservation.serial) else {
+                return Err(RepositoryError::Cancelled);
+            };
             let pack = &mut packs.open[at];
             pack.being_sealed -= 1;
             pack.frame_bytes += bytes.len();
             pack.frames.push(Frame { ordinal: reservation.ordinal, bytes, blobs });
+            reservation.is_delivered = true;
             pack.closed |= pack.frame_bytes >= self.target_bytes || pack.frames.len() >= MAX_PACK_BLOCKS;
             let is_finished = pack.closed && pack.being_sealed == 0;
             if is_finished {
@@ -154,7 +193,7 @@ impl PackWriter {
     }
 
     fn finish(&self, pack: OpenPack) -> FinishedPack {
-        let OpenPack { envelope, next_ordinal, frames, .. } = pack;
+        let OpenPack { envelope, next_ordinal, frames, room, .. } = pack;
         let mut pieces = Vec::with_capacity(frames.len() + 2);
         pieces.push(Bytes::copy_from_slice(envelope.header()));
         let mut offset = envelope.header().len();
@@ -180,149 +219,17 @@ impl PackWriter {
         tail.extend_from_slice(&footer_bytes.to_le_bytes());
         tail.extend_from_slice(&TRAILER_MAGIC);
         pieces.push(tail.into());
-        FinishedPack::new(self.kind, pieces, table)
-    }
-}
-
-/// Collects blobs until they fill a block.
-#[derive(Debug, Default)]
-pub struct BlockBuffer {
-    /// Keeps its length between blocks, so that its memory is cleared once and not for every blob.
-    buffer: Vec<u8>,
-    used: usize,
-    lengths: Vec<u32>,
-    ids: Vec<(BlobType, BlobId)>,
-}
-
-impl BlockBuffer {
-    /// Room for the next blob, at least `len` bytes; what it holds is undefined until it is written.
-    pub fn spare(&mut self, len: usize) -> &mut [u8] {
-        if self.buffer.len() < self.used + len {
-            self.buffer.resize(self.used + len, 0);
-        }
-        &mut self.buffer[self.used..]
-    }
-
-    /// Takes the first `len` bytes of the spare room as a blob.
-    pub fn commit(&mut self, blob_type: BlobType, id: BlobId, len: usize) {
-        self.used += len;
-        self.lengths.push(u32::try_from(len).expect("a blob is far smaller than 4 GiB"));
-        self.ids.push((blob_type, id));
-    }
-
-    /// Appends a blob.
-    pub fn push(&mut self, blob_type: BlobType, id: BlobId, bytes: &[u8]) {
-        self.spare(bytes.len())[..bytes.len()].copy_from_slice(bytes);
-        self.commit(blob_type, id, bytes.len());
-    }
-
-    /// How many bytes the blobs have together.
-    pub fn bytes(&self) -> usize {
-        self.used
-    }
-
-    /// How many blobs there are.
-    pub fn blobs(&self) -> usize {
-        self.ids.len()
-    }
-
-    fn clear(&mut self) {
-        self.used = 0;
-        self.lengths.clear();
-        self.ids.clear();
-    }
-}
-
-/// Compresses, seals and verifies blocks; one for each thread.
-pub struct BlockSealer {
-    hasher: BlobHasher,
-    compressor: Compressor,
-    decompressor: Decompressor,
-    frame: Vec<u8>,
-    reopened: Vec<u8>,
-    verified: Block,
-}
-
-impl BlockSealer {
-    /// A sealer with its own tables.
-    pub fn new(hasher: BlobHasher, level: i32) -> Self {
-        Self {
-            hasher,
-            compressor: Compressor::new(level),
-            decompressor: Decompressor::new(),
-            frame: Vec::new(),
-            reopened: Vec::new(),
-            verified: Block::default(),
-        }
-    }
-
-    /// Seals what a buffer holds into a pack and empties the buffer; does nothing when it holds nothing.
-    pub fn seal_buffer(&mut self, buffer: &mut BlockBuffer, writer: &PackWriter) -> Result<(), RepositoryError> {
-        if buffer.ids.is_empty() {
-            return Ok(());
-        }
-        self.seal(&buffer.lengths, &buffer.ids, &buffer.buffer[..buffer.used], writer)?;
-        buffer.clear();
-        Ok(())
-    }
-
-    /// Seals one large blob as a block of its own.
-    pub fn seal_single(
-        &mut self,
-        blob_type: BlobType,
-        id: BlobId,
-        raw: &[u8],
-        writer: &PackWriter,
-    ) -> Result<(), RepositoryError> {
-        let len = u32::try_from(raw.len()).expect("a chunk is far smaller than 4 GiB");
-        self.seal(&[len], &[(blob_type, id)], raw, writer)
-    }
-
-    fn seal(
-        &mut self,
-        lengths: &[u32],
-        ids: &[(BlobType, BlobId)],
-        raw: &[u8],
-        writer: &PackWriter,
-    ) -> Result<(), RepositoryError> {
-        self.frame.clear();
-        let at = Envelope::begin_frame(&mut self.frame);
-        put_block(&mut self.compressor, lengths, raw, &mut self.frame);
-        let reservation = writer.reserve();
-        reservation.envelope.seal_frame(FrameRole::Block, reservation.ordinal, &mut self.frame, at);
-        let bytes = Bytes::copy_from_slice(&self.frame);
-        self.verify(&reservation, ids, &bytes)?;
-        let blobs =
-            lengths.iter().zip(ids).map(|(&len_bytes, (_, id))| BlobEntry { prefix: id.prefix(), len_bytes }).collect();
-        writer.deliver(&reservation, bytes, blobs)
-    }
-
-    /// Opens, decompresses and hashes the very bytes that will be stored: what memory or codec spoilt must not become a backup.
-    fn verify(
-        &mut self,
-        reservation: &Reservation,
-        ids: &[(BlobType, BlobId)],
-        frame: &[u8],
-    ) -> Result<(), RepositoryError> {
-        let failed = |_| RepositoryError::FailedVerification;
-        let prefix = FramePrefix::decode(frame).map_err(failed)?;
-        self.reopened.clear();
-        self.reopened.extend_from_slice(&frame[FRAME_PREFIX_BYTES..]);
-        let plain = reservation.envelope.open_frame(prefix, &mut self.reopened).map_err(failed)?;
-        self.verified.decode(&mut self.decompressor, plain).map_err(failed)?;
-        let sound = self.verified.len() == ids.len()
-            && self.verified.blobs().zip(ids).all(|(blob, (blob_type, id))| self.hasher.id(*blob_type, blob) == *id);
-        if sound { Ok(()) } else { Err(RepositoryError::FailedVerification) }
+        FinishedPack::new(self.kind, pieces, table, room)
     }
 }
 
 impl FinishedPack {
-    fn new(kind: ObjectKind, pieces: Vec<Bytes>, table: PackTable) -> Self {
+    fn new(kind: ObjectKind, pieces: Vec<Bytes>, table: PackTable, room: PackRoom) -> Self {
         use sha2::Digest;
         let mut hasher = sha2::Sha256::new();
         pieces.iter().for_each(|piece| hasher.update(piece));
         let id = PackId::from_bytes(hasher.finalize().into());
-        Self { id, kind, body: backup_core::PutBody::from_pieces(pieces), table }
+        Self { id, kind, body: backup_core::PutBody::from_pieces(pieces), table, room }
     }
 }
 
@@ -332,26 +239,48 @@ mod tests {
 
     use super::*;
     use crate::crypto::SecretKey;
-    use crate::id::RepositoryId;
+    use crate::format::BlobType;
+    use crate::id::{BlobId, RepositoryId};
+    use crate::pack::seal::BlockSealer;
     use crate::store::ObjectStore;
+
+    struct Fixture {
+        _runtime: tokio::runtime::Runtime,
+        keyring: Arc<Keyring>,
+        uploader: Arc<Uploader>,
+    }
+
+    impl Fixture {
+        fn new(max_packs: usize) -> Self {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let mut keyring = Keyring::new(RepositoryId::from_bytes([1; 32]), SecretKey::from_bytes(&[2; 32]));
+            keyring.add_epoch(1, SecretKey::from_bytes(&[3; 32]));
+            let keyring = Arc::new(keyring);
+            let store = ObjectStore::new(Arc::new(MemoryBackend::new()), Arc::clone(&keyring));
+            let uploader = Arc::new(Uploader::new(runtime.handle().clone(), store, max_packs));
+            Self { _runtime: runtime, keyring, uploader }
+        }
+
+        fn writer(&self, target_bytes: usize) -> PackWriter {
+            PackWriter::new(ObjectKind::DataPack, Arc::clone(&self.keyring), target_bytes, Arc::clone(&self.uploader))
+        }
+
+        fn seal(&self, blobs: &[&[u8]], writer: &PackWriter) -> Result<(), RepositoryError> {
+            let hasher = self.keyring.hasher();
+            let chunks: Vec<_> = blobs.iter().map(|blob| (hasher.id(BlobType::Data, blob), blob.to_vec())).collect();
+            BlockSealer::new(hasher.clone(), DEFAULT_LEVEL).seal_chunks(BlobType::Data, &chunks, writer)
+        }
+    }
 
     #[test]
     fn pack_that_the_uploader_keeps_waiting_is_not_said_to_be_handed_over() {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let mut keyring = Keyring::new(RepositoryId::from_bytes([1; 32]), SecretKey::from_bytes(&[2; 32]));
-        keyring.add_epoch(1, SecretKey::from_bytes(&[3; 32]));
-        let keyring = Arc::new(keyring);
-        let store = ObjectStore::new(Arc::new(MemoryBackend::new()), Arc::clone(&keyring));
-        let uploader = Arc::new(Uploader::new(runtime.handle().clone(), store, 1));
+        let fixture = Fixture::new(1);
+        let uploader = &fixture.uploader;
         // Every block fills a pack.
-        let writer = PackWriter::new(ObjectKind::DataPack, Arc::clone(&keyring), 1, Arc::clone(&uploader));
-        let seal = |blob: &[u8]| {
-            let id = keyring.hasher().id(BlobType::Data, blob);
-            BlockSealer::new(keyring.hasher().clone(), DEFAULT_LEVEL).seal_single(BlobType::Data, id, blob, &writer)
-        };
-        let held = uploader.hold();
+        let writer = fixture.writer(1);
+        let held = uploader.gate.lock().unwrap();
         std::thread::scope(|scope| {
-            let sealing = scope.spawn(|| seal(b"blob"));
+            let sealing = scope.spawn(|| fixture.seal(&[b"blob"], &writer));
             let is_on_its_way = || {
                 let packs = writer.packs();
                 packs.next_serial == 1 && packs.open.is_empty()
@@ -367,5 +296,55 @@ mod tests {
         });
         uploader.wait().unwrap();
         assert_eq!(uploader.packs(), 1);
+    }
+
+    #[test]
+    fn pack_has_its_room_from_its_first_block_until_it_is_stored() {
+        let fixture = Fixture::new(2);
+        let writer = fixture.writer(1 << 20);
+        assert_eq!(fixture.uploader.free_rooms(), 2);
+        fixture.seal(&[b"one", b"two", b"three"], &writer).unwrap();
+        fixture.seal(&[b"four"], &writer).unwrap();
+        assert_eq!(fixture.uploader.free_rooms(), 1, "one pack is open");
+        writer.close().unwrap();
+        fixture.uploader.wait().unwrap();
+        assert_eq!(fixture.uploader.packs(), 1);
+        while fixture.uploader.free_rooms() < 2 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn pack_whose_block_will_never_come_leaves_its_room_to_others() {
+        let fixture = Fixture::new(1);
+        let writer = fixture.writer(1);
+        let mut owed = writer.reserve(2).unwrap();
+        drop(owed.pop());
+        // The pack is given up: what still comes for it finds that the run is over, and a new one has its room.
+        let left = writer.deliver(owed.remove(0), Bytes::from_static(b"frame"), Vec::new());
+        assert!(matches!(left, Err(RepositoryError::Cancelled)), "{left:?}");
+        fixture.seal(&[b"another"], &writer).unwrap();
+        fixture.uploader.wait().unwrap();
+        assert_eq!(fixture.uploader.packs(), 1);
+    }
+
+    #[test]
+    fn blocks_that_are_sealed_together_are_verified_each_against_its_own_id() {
+        let fixture = Fixture::new(1);
+        let writer = fixture.writer(1);
+        let id = |blob: &[u8]| fixture.keyring.hasher().id(BlobType::Data, blob);
+        let sealed = |chunks: &[(BlobId, Vec<u8>)]| {
+            BlockSealer::new(fixture.keyring.hasher().clone(), DEFAULT_LEVEL).seal_chunks(
+                BlobType::Data,
+                chunks,
+                &writer,
+            )
+        };
+        let swapped = [(id(b"one"), b"two".to_vec()), (id(b"two"), b"one".to_vec())];
+        let second_wrong = [(id(b"one"), b"one".to_vec()), (id(b"two"), b"twp".to_vec())];
+        for wrong in [swapped, second_wrong] {
+            assert!(matches!(sealed(&wrong), Err(RepositoryError::FailedVerification)));
+        }
+        sealed(&[(id(b"one"), b"one".to_vec()), (id(b"two"), b"two".to_vec())]).unwrap();
     }
 }

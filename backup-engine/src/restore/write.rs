@@ -1,7 +1,7 @@
 //! What workers do: fetch, verify, write.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use backup_core::{ByteRange, Entry, EntryError, EntryPath, EntryWriter, RestoreTarget};
 
@@ -9,13 +9,17 @@ use super::decide::looks_same;
 use super::outcome::Outcome;
 use super::plan::{BlockUses, FileJob, Task, Use, Window};
 use crate::compress::Decompressor;
+use crate::crypto::two_lane::{Digest, digest_all};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
-use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES};
+use crate::format::envelope::FRAME_PREFIX_BYTES;
 use crate::format::pack::Block;
 use crate::format::tree::ChunkRef;
 use crate::layout;
 use crate::pack::reader::{BlobReader, decode_frame};
+
+/// Blocks that are decoded before what they hold is hashed, which goes two at a time.
+const MAX_BLOCKS_AT_ONCE: usize = 2;
 
 /// One thread that restores.
 pub(super) struct Writer<'a> {
@@ -24,7 +28,9 @@ pub(super) struct Writer<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) handle: &'a tokio::runtime::Handle,
     decompressor: Decompressor,
-    block: Block,
+    /// The blocks at hand.
+    decoded: [Block; MAX_BLOCKS_AT_ONCE],
+    digests: Vec<Digest>,
 }
 
 impl<'a> Writer<'a> {
@@ -34,7 +40,8 @@ impl<'a> Writer<'a> {
         outcome: &'a Outcome,
         handle: &'a tokio::runtime::Handle,
     ) -> Self {
-        Self { reader, target, outcome, handle, decompressor: Decompressor::new(), block: Block::default() }
+        let (decoded, digests) = (Default::default(), Vec::new());
+        Self { reader, target, outcome, handle, decompressor: Decompressor::new(), decoded, digests }
     }
 
     /// Does one task; problems of files go to the outcome.
@@ -88,42 +95,49 @@ impl<'a> Writer<'a> {
             Err(error) => return Err(error),
         };
         self.outcome.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        for block in blocks {
+        let frame_of = |block: &BlockUses| {
+            let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
+            &bytes[from..from + block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES]
+        };
+        for blocks in blocks.chunks(MAX_BLOCKS_AT_ONCE) {
             if self.outcome.is_stopped() {
                 return Ok(());
             }
-            let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
-            let len = block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES;
-            self.run_block(window, block, &envelope, &bytes[from..from + len])?;
+            let mut decoded = std::mem::take(&mut self.decoded);
+            for (block, decoded) in blocks.iter().zip(&mut decoded) {
+                if decode_frame(&envelope, frame_of(block), &mut self.decompressor, decoded).is_err() {
+                    decoded.clear();
+                }
+            }
+            let result = self.write_blocks(window, blocks, &decoded);
+            self.decoded = decoded;
+            result?;
         }
         Ok(())
     }
 
-    fn run_block(
+    /// Verifies and writes what is wanted of blocks; one that could not be decoded is empty.
+    fn write_blocks(
         &mut self,
         window: &Window,
-        block: &BlockUses,
-        envelope: &Arc<Envelope>,
-        frame: &[u8],
+        blocks: &[BlockUses],
+        decoded: &[Block],
     ) -> Result<(), RepositoryError> {
-        let mut decoded = std::mem::take(&mut self.block);
-        let is_sound = decode_frame(envelope, frame, &mut self.decompressor, &mut decoded).is_ok();
+        let mut wanted = Vec::new();
+        for (block, decoded) in blocks.iter().zip(decoded) {
+            wanted.extend(block.uses.iter().map(|wanted| (*wanted, decoded.blob(usize::from(wanted.number)))));
+        }
+        digest_all(wanted.iter().filter_map(|(_, blob)| *blob), &mut self.digests);
         let hasher = self.reader.store().keyring().hasher();
-        let mut result = Ok(());
-        for wanted in &block.uses {
-            let blob = if is_sound { decoded.blob(usize::from(wanted.number)) } else { None };
-            match blob.filter(|blob| hasher.id(BlobType::Data, blob) == wanted.id) {
-                Some(blob) => self.write(&window.files[wanted.file], wanted.content_offset, blob),
-                None => {
-                    result = self.write_other_copy(window, wanted);
-                    if result.is_err() {
-                        break;
-                    }
-                }
+        let mut digests = self.digests.iter();
+        for (wanted, blob) in &wanted {
+            let found = blob.and_then(|blob| Some((blob, digests.next()?)));
+            match found.filter(|(_, digest)| hasher.id_of_digest(BlobType::Data, digest) == wanted.id) {
+                Some((blob, _)) => self.write(&window.files[wanted.file], wanted.content_offset, blob),
+                None => self.write_other_copy(window, wanted)?,
             }
         }
-        self.block = decoded;
-        result
+        Ok(())
     }
 
     /// Writes a blob whose first copy is damaged from any other, or fails its file.

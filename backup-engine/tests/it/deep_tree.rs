@@ -9,8 +9,9 @@ use backup_engine::format::record::TreeRoot;
 use backup_engine::format::tree::{Content, InnerNode, LeafBuilder, NodeChild, TreeEntry};
 use backup_engine::format::{BlobType, ObjectKind};
 use backup_engine::id::BlobId;
+use backup_engine::pack::seal::BlockSealer;
 use backup_engine::pack::upload::Uploader;
-use backup_engine::pack::writer::{BlockSealer, PackWriter};
+use backup_engine::pack::writer::PackWriter;
 use backup_engine::repository::Repository;
 use tokio::runtime::Handle;
 
@@ -29,7 +30,7 @@ struct NodeStore {
 impl NodeStore {
     fn put(&mut self, blob: &[u8]) -> BlobId {
         let id = self.repository.store().keyring().hasher().id(BlobType::Tree, blob);
-        self.sealer.seal_single(BlobType::Tree, id, blob, &self.writer).unwrap();
+        self.sealer.seal_chunks(BlobType::Tree, &[(id, blob.to_vec())], &self.writer).unwrap();
         id
     }
 

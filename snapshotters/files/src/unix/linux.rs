@@ -114,6 +114,13 @@ pub(super) fn sync_file_system(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::fs::syncfs(directory)
 }
 
+/// Has the system begin to write a file's content to the disk; what is there already leaves the cache.
+///
+/// The advice says that the content is not needed, and Linux acts on it by starting to write. Nothing depends on it.
+pub(super) fn begin_write_out(file: BorrowedFd<'_>) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Makes a pipe, socket or device.
 pub(super) fn make_node(
     directory: BorrowedFd<'_>,

@@ -87,6 +87,9 @@ pub(super) fn sync_file_system(_directory: BorrowedFd<'_>) -> Result<(), Errno> 
     Ok(())
 }
 
+/// The system begins when it likes.
+pub(super) fn begin_write_out(_file: BorrowedFd<'_>) {}
+
 /// Makes a pipe, socket or device; not built here.
 pub(super) fn make_node(
     _directory: BorrowedFd<'_>,

@@ -18,6 +18,10 @@ use crate::unix::stat;
 use crate::unix::system;
 use crate::unix::xattrs::Bearer;
 
+/// Larger files begin their way to the disk when they are whole, so that little is left to wait for when everything is flushed in the
+/// end. Smaller ones are left to the system, which writes neighbours together.
+const WRITE_OUT_FROM_BYTES: u64 = 1 << 20;
+
 /// Content that goes away with this unless it is committed.
 #[derive(Debug)]
 pub(super) struct FileWriter {
@@ -145,6 +149,9 @@ impl EntryWriter for FileWriter {
         }
         let whole = metadata::apply(&Place::Open(self.file.as_fd()), entry, &self.current, &self.policy);
         self.place(entry).map_err(|error| refused(&entry.path, "cannot put in place", &error))?;
+        if entry.size_bytes >= WRITE_OUT_FROM_BYTES {
+            system::begin_write_out(self.file.as_fd());
+        }
         whole
     }
 }
