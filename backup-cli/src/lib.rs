@@ -45,7 +45,8 @@ pub use crate::error::CliError;
 pub use crate::exit_code::Exit;
 pub use crate::secrets::SystemSecretResolver;
 
-/// Threads that run tasks. Tasks only move bytes to and from the store; reading, compressing and sealing have their own.
+/// Threads that run tasks. Tasks move bytes to and from the store and open the objects of the index; reading, compressing and sealing
+/// have threads of their own.
 const TASK_THREADS: usize = 2;
 
 /// The `backup` command.

@@ -2,7 +2,7 @@
 //!
 //! The data sets are copies of public files that every development machine has, so anyone can repeat the measurement. All tools
 //! work on one and the same copy: each operation is done by every tool before the next one begins, in an order that moves on with
-//! every repeat, so that a disturbance hits all of them alike.
+//! every repeat, so that a disturbance hits all of them alike. What they restore is deleted when all are done.
 
 mod data;
 pub(crate) mod measure;
@@ -23,7 +23,7 @@ use tools::Tool;
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Where the data sets and the tools' repositories go; a few times the size of the data is needed.
+    /// Where the data sets and the tools' repositories go; up to seven times the size of the data is needed.
     #[arg(long, default_value = "target/bench")]
     dir: PathBuf,
     /// Which data sets to measure.
@@ -178,7 +178,8 @@ fn measure_one(
         if differing > 0 && failure.is_none() {
             failure = Some(format!("{differing} files differ from the source"));
         }
-        tree::clear(&site.target)?;
+        // It stays until all tools are done: some file systems create files slowly for minutes after many were deleted, and the next
+        // tool would pay for it.
     }
     let (_, bytes) = tree::count(&site.repository)?;
     Ok(Record { tool: site.tool.kind, operation, repeat, figures, repository_mib: measure::mib(bytes), failure })

@@ -190,7 +190,8 @@ pub(super) fn find_interrupted(
     Ok(found)
 }
 
-/// Brings a running capture to a state from which it can be resumed, step by step beside the work; no step waits.
+/// Brings a running capture to a state from which it can be resumed, step by step beside the work. No step waits for
+/// more than room for a pack of trees.
 pub(super) struct Checkpoints {
     every: Duration,
     last: Duration,

@@ -12,7 +12,7 @@ use crate::id::BlobId;
 const WINDOW: u64 = 16;
 
 /// Groups of chunks that may wait for a worker: one, because a group goes at once where somebody is idle.
-const MAX_WAITING_CHUNKS: usize = 1;
+const MAX_WAITING_GROUPS: usize = 1;
 
 /// Buffers of sealed chunks that wait for the next one: a worker seals two at a time while another reads two.
 const MAX_SPARE_BUFFERS: usize = 4;
@@ -39,9 +39,9 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
 }
 
-/// New chunks of a large file, to be compressed and sealed.
+/// New chunks of a large file, to be compressed and sealed together.
 #[derive(Debug, Default)]
-pub(super) struct ChunkTask {
+pub(super) struct ChunkGroup {
     pub(super) chunks: Vec<(BlobId, Vec<u8>)>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct ChunkTask {
 #[derive(Debug)]
 pub(super) enum Work {
     Batch(Batch),
-    Chunk(u64, ChunkTask),
+    Chunks(u64, ChunkGroup),
     /// Seal what is in the block buffer; part of a checkpoint.
     Flush,
 }
@@ -57,10 +57,10 @@ pub(super) enum Work {
 #[derive(Debug, Default)]
 struct State {
     batches: VecDeque<Batch>,
-    chunks: VecDeque<(u64, ChunkTask)>,
-    next_chunk: u64,
-    /// Chunks that were offered and are not sealed.
-    open_chunks: BTreeSet<u64>,
+    chunks: VecDeque<(u64, ChunkGroup)>,
+    next_group: u64,
+    /// Groups of chunks that were offered and are not sealed.
+    open_groups: BTreeSet<u64>,
     /// Batches being worked on, which may still bring chunks.
     busy: usize,
     closed: bool,
@@ -74,8 +74,8 @@ struct State {
     flushed: usize,
     /// Memory to be used again: fresh memory has to be cleared by the system, page by page.
     spare_buffers: Vec<Vec<u8>>,
-    /// Chunks from this one on came after the last worker had flushed.
-    flush_chunks_before: u64,
+    /// Groups from this one on came after the last worker had flushed.
+    flush_groups_before: u64,
 }
 
 /// A queue that several threads serve.
@@ -127,15 +127,15 @@ impl Queue {
     }
 
     /// Offers chunks to other workers; gets them back when too many wait already.
-    pub(super) fn offer_chunk(&self, task: ChunkTask) -> Result<(), ChunkTask> {
+    pub(super) fn offer_chunks(&self, group: ChunkGroup) -> Result<(), ChunkGroup> {
         let mut state = self.state();
-        if state.chunks.len() >= MAX_WAITING_CHUNKS {
-            return Err(task);
+        if state.chunks.len() >= MAX_WAITING_GROUPS {
+            return Err(group);
         }
-        let serial = state.next_chunk;
-        state.next_chunk += 1;
-        state.open_chunks.insert(serial);
-        state.chunks.push_back((serial, task));
+        let serial = state.next_group;
+        state.next_group += 1;
+        state.open_groups.insert(serial);
+        state.chunks.push_back((serial, group));
         drop(state);
         self.work.notify_one();
         Ok(())
@@ -150,10 +150,10 @@ impl Queue {
     }
 
     /// Takes memory back that nobody needs any more.
-    pub(super) fn recycle(&self, task: ChunkTask) {
+    pub(super) fn recycle(&self, group: ChunkGroup) {
         let mut state = self.state();
         let room = MAX_SPARE_BUFFERS - state.spare_buffers.len();
-        let buffers = task.chunks.into_iter().map(|(_, buffer)| buffer);
+        let buffers = group.chunks.into_iter().map(|(_, buffer)| buffer);
         state.spare_buffers.extend(buffers.filter(|buffer| buffer.capacity() <= MAX_SPARE_BYTES).take(room));
     }
 
@@ -164,8 +164,8 @@ impl Queue {
             if state.stopped {
                 return None;
             }
-            if let Some((serial, task)) = state.chunks.pop_front() {
-                return Some(Work::Chunk(serial, task));
+            if let Some((serial, group)) = state.chunks.pop_front() {
+                return Some(Work::Chunks(serial, group));
             }
             if *generation < state.generation {
                 *generation = state.generation;
@@ -188,9 +188,9 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// Says that a worker is done with a chunk.
-    pub(super) fn chunk_done(&self, serial: u64) {
-        self.state().open_chunks.remove(&serial);
+    /// Says that a worker is done with a group of chunks.
+    pub(super) fn chunks_done(&self, serial: u64) {
+        self.state().open_groups.remove(&serial);
     }
 
     /// Whether a worker in the middle of a long file should flush now; it counts as told.
@@ -206,7 +206,7 @@ impl Queue {
         let mut state = self.state();
         state.flushed += 1;
         // What it claimed before the flush was asked for, it may have offered after.
-        state.flush_chunks_before = state.next_chunk;
+        state.flush_groups_before = state.next_group;
     }
 
     /// Says that the entries of so many batches are in the tree.
@@ -227,7 +227,7 @@ impl Queue {
     /// Whether all workers have sealed what they had, and all chunks of that time are sealed.
     pub(super) fn is_flushed(&self, workers: usize) -> bool {
         let state = self.state();
-        state.flushed >= workers && state.open_chunks.first().is_none_or(|&first| first >= state.flush_chunks_before)
+        state.flushed >= workers && state.open_groups.first().is_none_or(|&first| first >= state.flush_groups_before)
     }
 }
 
@@ -240,14 +240,14 @@ mod tests {
         let queue = Queue::default();
         let (mut reading, mut idle) = (0, 0);
         queue.begin_flush();
-        queue.offer_chunk(ChunkTask::default()).unwrap();
+        queue.offer_chunks(ChunkGroup::default()).unwrap();
         assert!(queue.take_flush(&mut reading));
         queue.flush_done();
-        let Some(Work::Chunk(serial, _)) = queue.pop(&mut idle) else { panic!("the chunk comes first") };
+        let Some(Work::Chunks(serial, _)) = queue.pop(&mut idle) else { panic!("the chunk comes first") };
         assert!(matches!(queue.pop(&mut idle), Some(Work::Flush)));
         queue.flush_done();
         assert!(!queue.is_flushed(2), "the chunk is not sealed");
-        queue.chunk_done(serial);
+        queue.chunks_done(serial);
         assert!(queue.is_flushed(2));
     }
 
@@ -256,7 +256,7 @@ mod tests {
         let queue = Queue::default();
         queue.begin_flush();
         queue.flush_done();
-        queue.offer_chunk(ChunkTask::default()).unwrap();
+        queue.offer_chunks(ChunkGroup::default()).unwrap();
         assert!(queue.is_flushed(1));
     }
 }

@@ -31,10 +31,10 @@ use crate::tree::{TreeWalk, TreeWriter};
 /// Packs begin at this size.
 const PACK_BYTES: usize = 16 << 20;
 
-/// Packs where requests are dear.
+/// Packs where requests are dear. Three of them are 192 MiB: there, memory is what fewer requests cost.
 const DEAR_PACK_BYTES: usize = 64 << 20;
 
-/// More uploads at once than this gain nothing.
+/// More uploads at once than this gain nothing, where packs are so small that there is room for more.
 const MAX_UPLOADS: usize = 8;
 
 /// Packs that are being filled or stored hold so much, or there are [`MIN_PACKS`]: half of the 128 MiB we promise, the other half is

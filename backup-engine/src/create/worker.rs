@@ -6,7 +6,7 @@ use backup_core::{CancelToken, Entry, EntryError, EntryReader, Extent, SourceVie
 use sha2::{Digest, Sha256};
 
 use super::counters::Counters;
-use super::queue::{Batch, ChunkTask, Item, Queue, Work};
+use super::queue::{Batch, ChunkGroup, Item, Queue, Work};
 use super::sink::BLOCK_TARGET_BYTES;
 use crate::chunker::Chunker;
 use crate::crypto::{BlobHasher, two_lane};
@@ -76,9 +76,9 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
                 let _ = results.send(done);
                 shared.queue.batch_done();
             }
-            Work::Chunk(serial, task) => {
-                worker.seal_chunk(task)?;
-                shared.queue.chunk_done(serial);
+            Work::Chunks(serial, group) => {
+                worker.seal_chunks(group)?;
+                shared.queue.chunks_done(serial);
             }
             Work::Flush => worker.flush()?,
         }
@@ -114,9 +114,9 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn seal_chunk(&mut self, task: ChunkTask) -> Result<(), RepositoryError> {
-        self.sealer.seal_chunks(BlobType::Data, &task.chunks, self.shared.writer)?;
-        self.shared.queue.recycle(task);
+    fn seal_chunks(&mut self, group: ChunkGroup) -> Result<(), RepositoryError> {
+        self.sealer.seal_chunks(BlobType::Data, &group.chunks, self.shared.writer)?;
+        self.shared.queue.recycle(group);
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl Worker<'_> {
         // Room for two chunks: what is left over is moved to the front once for each chunk at most.
         let mut stream = std::mem::take(&mut self.stream);
         stream.resize(2 * max, 0);
-        let mut held = ChunkTask::default();
+        let mut held = ChunkGroup::default();
         let result = self.cut_stream(reader, entry, expected, &mut stream, &mut held);
         self.stream = stream;
         // Whatever became of the file: others may count on these chunks, because they were claimed.
@@ -244,13 +244,13 @@ impl Worker<'_> {
     }
 
     /// Lets somebody seal the chunks: others compress while this thread goes on reading; when they are busy, it compresses itself.
-    fn pass_on(&mut self, held: &mut ChunkTask) -> Result<(), RepositoryError> {
+    fn pass_on(&mut self, held: &mut ChunkGroup) -> Result<(), RepositoryError> {
         if held.chunks.is_empty() {
             return Ok(());
         }
-        match self.shared.queue.offer_chunk(std::mem::take(held)) {
+        match self.shared.queue.offer_chunks(std::mem::take(held)) {
             Ok(()) => Ok(()),
-            Err(task) => self.seal_chunk(task),
+            Err(group) => self.seal_chunks(group),
         }
     }
 
@@ -260,7 +260,7 @@ impl Worker<'_> {
         entry: &Entry,
         expected: u64,
         stream: &mut [u8],
-        held: &mut ChunkTask,
+        held: &mut ChunkGroup,
     ) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
         let mut whole = two_lane::Sha256::new();

@@ -5,6 +5,7 @@ mod spill;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use super::file::{FileRecords, FileWriter};
 use super::memory::MemoryRecords;
@@ -197,29 +198,32 @@ impl BlobIndexBuilder {
         objects.sort_unstable();
         objects.dedup();
         let mut writer = FileWriter::create(&place.path, fresh + old.map_or(0, FileRecords::len))?;
-        let mut write = |mut records: Vec<Record>, older: Vec<Record>| -> io::Result<()> {
-            records.retain_mut(|record| remap.apply(record));
-            records.extend(older);
-            records.sort_unstable();
-            records.iter().try_for_each(|record| writer.push(record))
-        };
         match spill {
             Some(mut spill) => {
                 spill.take(&mut self.records)?;
-                for part in 0..spill.parts() {
-                    write(spill.read(part)?, read_part(old, part, spill.parts())?)?;
-                }
+                // Its memory, too.
+                self.records = Vec::new();
+                let parts = spill.parts();
+                write_sorted(&mut writer, parts, |part| {
+                    let mut records = spill.read(part)?;
+                    records.retain_mut(|record| remap.apply(record));
+                    records.extend(read_part(old, part, parts)?);
+                    Ok(records)
+                })?;
             }
             None => {
                 self.records.sort_unstable();
                 let mut rest = &self.records[..];
-                let parts = old.map_or(1, |old| parts_for(old.len(), self.limits.sorted_records));
-                for part in 0..parts {
+                let parts = old.map_or(1, |old| parts_for(4 * old.len(), self.limits.sorted_records));
+                write_sorted(&mut writer, parts, |part| {
                     let (fresh, later) =
                         rest.split_at(rest.partition_point(|record| spill::part_of(record.prefix, parts) <= part));
                     rest = later;
-                    write(fresh.to_vec(), read_part(old, part, parts)?)?;
-                }
+                    let mut records = fresh.to_vec();
+                    records.retain_mut(|record| remap.apply(record));
+                    records.extend(read_part(old, part, parts)?);
+                    Ok(records)
+                })?;
             }
         }
         let records = writer.finish(&place.path, &place.repository, &objects, &self.packs)?;
@@ -235,6 +239,34 @@ impl BlobIndexBuilder {
             ..BlobIndex::default()
         }
     }
+}
+
+/// Writes the records of all parts in order. One thread fetches and sorts a part while the other writes the one before: two are in
+/// memory, and while one is put together from old and new records, that one twice. So parts are a quarter of what may be.
+fn write_sorted(
+    writer: &mut FileWriter,
+    parts: usize,
+    mut fetch: impl FnMut(usize) -> io::Result<Vec<Record>> + Send,
+) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        let (sorted, received) = mpsc::sync_channel(0);
+        scope.spawn(move || {
+            for part in 0..parts {
+                let records = fetch(part).map(|mut records| {
+                    records.sort_unstable();
+                    records
+                });
+                // Nobody listens any more once writing has failed.
+                if sorted.send(records).is_err() {
+                    break;
+                }
+            }
+        });
+        for records in received {
+            records?.iter().try_for_each(|record| writer.push(record))?;
+        }
+        Ok(())
+    })
 }
 
 /// In how many parts a file is rewritten.

@@ -27,11 +27,11 @@ pub struct FinishedPack {
     pub body: PutBody,
     /// What is in it.
     pub table: PackTable,
-    /// Given back when it is stored.
+    /// Given back when it is stored, or has failed to be.
     pub room: PackRoom,
 }
 
-/// The right to hold one pack in memory, from its first block until it is stored.
+/// The right to hold one pack in memory, from its first block until it is stored, has failed or is given up.
 #[derive(Debug)]
 pub struct PackRoom {
     _permit: OwnedSemaphorePermit,

@@ -28,6 +28,8 @@ pub struct PackWriter {
     target_bytes: usize,
     uploader: Arc<Uploader>,
     packs: Mutex<OpenPacks>,
+    /// Held by the thread that waits for room for the next pack.
+    opening: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +81,7 @@ impl Drop for Reservation<'_> {
 impl PackWriter {
     /// A writer of packs of a kind that are closed when they reach `target_bytes`.
     pub fn new(kind: ObjectKind, keyring: Arc<Keyring>, target_bytes: usize, uploader: Arc<Uploader>) -> Self {
-        Self { kind, keyring, target_bytes, uploader, packs: Mutex::default() }
+        Self { kind, keyring, target_bytes, uploader, packs: Mutex::default(), opening: Mutex::default() }
     }
 
     fn packs(&self) -> MutexGuard<'_, OpenPacks> {
@@ -89,43 +91,51 @@ impl PackWriter {
     /// Takes ordinals of one open pack. Whoever has them waits for nothing before the blocks are delivered: the pack waits for them,
     /// and others for its room.
     pub(super) fn reserve(&self, blocks: usize) -> Result<Vec<Reservation<'_>>, RepositoryError> {
-        let mut room = None;
-        loop {
-            let mut packs = self.packs();
-            if packs.open.last().is_none_or(|pack| pack.closed) {
-                let Some(room) = room.take() else {
-                    drop(packs);
-                    room = Some(self.uploader.room()?);
-                    continue;
-                };
-                let serial = packs.next_serial;
-                packs.next_serial += 1;
-                packs.open.push(OpenPack {
-                    serial,
-                    envelope: Arc::new(Envelope::create(&self.keyring, self.kind)),
-                    next_ordinal: 0,
-                    being_sealed: 0,
-                    frame_bytes: 0,
-                    closed: false,
-                    frames: Vec::new(),
-                    room,
-                });
-            }
-            let pack = packs.open.last_mut().expect("one was just made if there was none");
-            let reserve_one = |_| {
-                let ordinal = pack.next_ordinal;
-                pack.next_ordinal += 1;
-                pack.being_sealed += 1;
-                let envelope = Arc::clone(&pack.envelope);
-                Reservation { writer: self, serial: pack.serial, envelope, ordinal, is_delivered: false }
-            };
-            return Ok((0..blocks).map(reserve_one).collect());
+        if let Some(reserved) = self.reserve_in(&mut self.packs(), blocks) {
+            return Ok(reserved);
         }
+        // One thread waits for room; the others wait for the pack that it opens, which may be all they need.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reserved) = self.reserve_in(&mut self.packs(), blocks) {
+            return Ok(reserved);
+        }
+        let room = self.uploader.room()?;
+        let mut packs = self.packs();
+        let serial = packs.next_serial;
+        packs.next_serial += 1;
+        packs.open.push(OpenPack {
+            serial,
+            envelope: Arc::new(Envelope::create(&self.keyring, self.kind)),
+            next_ordinal: 0,
+            being_sealed: 0,
+            frame_bytes: 0,
+            closed: false,
+            frames: Vec::new(),
+            room,
+        });
+        // Before anybody can close it: a pack without blocks is none.
+        Ok(self.reserve_in(&mut packs, blocks).expect("it was opened under this lock"))
+    }
+
+    /// The same in the pack that is open, if one is.
+    fn reserve_in(&self, packs: &mut OpenPacks, blocks: usize) -> Option<Vec<Reservation<'_>>> {
+        let pack = packs.open.last_mut().filter(|pack| !pack.closed)?;
+        let reserve_one = |_| {
+            let ordinal = pack.next_ordinal;
+            pack.next_ordinal += 1;
+            pack.being_sealed += 1;
+            let envelope = Arc::clone(&pack.envelope);
+            Reservation { writer: self, serial: pack.serial, envelope, ordinal, is_delivered: false }
+        };
+        Some((0..blocks).map(reserve_one).collect())
     }
 
     /// Forgets a pack of which a block will never come, so that nobody waits for its room: the run has failed.
     fn give_up(&self, serial: u64) {
-        self.packs().open.retain(|pack| pack.serial != serial);
+        let mut packs = self.packs();
+        packs.open.retain(|pack| pack.serial != serial);
+        // For ever on its way: no checkpoint may name what was in it.
+        packs.leaving.insert(serial);
     }
 
     pub(super) fn deliver(
@@ -312,6 +322,32 @@ mod tests {
         while fixture.uploader.free_rooms() < 2 {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn threads_that_need_the_same_pack_share_one_room() {
+        let fixture = Fixture::new(1);
+        let writer = fixture.writer(1 << 20);
+        let held = fixture.uploader.room().unwrap();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| writer.reserve(1).unwrap())).collect();
+            drop(held);
+            let owed: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(owed.len(), 4);
+            assert_eq!(writer.packs().open.len(), 1);
+        });
+    }
+
+    #[test]
+    fn pack_that_is_given_up_is_never_said_to_be_handed_over() {
+        let fixture = Fixture::new(1);
+        let writer = fixture.writer(1 << 20);
+        fixture.seal(&[b"blob"], &writer).unwrap();
+        let owed = writer.reserve(1).unwrap();
+        let until = writer.close().unwrap();
+        assert!(!writer.has_handed_over(until));
+        drop(owed);
+        assert!(!writer.has_handed_over(until), "what was in it is lost");
     }
 
     #[test]

@@ -181,13 +181,18 @@ impl Repository {
         Ok(objects)
     }
 
-    /// Reads index objects one after the other, in the order given, with some on their way.
+    /// Reads index objects one after the other, in the order given, with some being fetched, opened and decoded by other threads.
     pub(crate) async fn each_segment(
         &self,
         ids: &[ObjectId],
         mut visit: impl FnMut(ObjectId, Result<IndexSegment, RepositoryError>) -> Result<(), RepositoryError>,
     ) -> Result<(), RepositoryError> {
-        let reads = ids.iter().map(|&id| async move { (id, self.get_segment(&id).await) });
+        let reads = ids.iter().map(|&id| {
+            let repository = self.clone();
+            // Whoever stops early leaves those under way to end by themselves: they only read.
+            let read = tokio::spawn(async move { repository.get_segment(&id).await });
+            async move { (id, read.await.unwrap_or(Err(RepositoryError::WorkerDied))) }
+        });
         let mut reads = std::pin::pin!(futures::stream::iter(reads).buffered(FETCHES));
         while let Some((id, read)) = reads.next().await {
             visit(id, read)?;
