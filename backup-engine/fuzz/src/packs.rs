@@ -52,8 +52,8 @@ pub(crate) fn pack(data: &[u8]) {
     let mut readable = 0;
     for entry in salvaged.table.blocks.iter().filter(|entry| entry.blobs != [LOST_BLOCK]) {
         let from = usize::try_from(entry.offset_bytes).expect("within the pack");
-        let frame = &pack[from..][..usize::try_from(entry.frame_bytes()).expect("within the pack")];
-        assert_eq!(decode_frame(&envelope, frame, &mut decompressor, &mut block), Ok(()));
+        let mut frame = pack[from..][..usize::try_from(entry.frame_bytes()).expect("within the pack")].to_vec();
+        assert_eq!(decode_frame(&envelope, &mut frame, &mut decompressor, &mut block), Ok(()));
         readable += 1;
     }
     assert_eq!(readable, salvaged.blocks);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::data::{Shared, Table};
 use super::findings::WRONG_HASH;
@@ -15,6 +15,7 @@ use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRo
 use crate::format::pack::{Block, PackTable};
 use crate::format::{BlobType, FormatError, ObjectKind, malformed};
 use crate::id::BlobPrefix;
+use crate::pack::reader::into_own;
 use crate::pack::table::read_footer;
 
 /// One thread's tables and memory.
@@ -101,7 +102,7 @@ impl<'a> Worker<'a> {
     /// Cuts a pack into its blocks, without a copy where nobody else holds its bytes.
     fn cut(&self, pack: OpenPack, bytes: Bytes) {
         let pack = Arc::new(pack);
-        let mut rest = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let mut rest = into_own(bytes);
         let mut at = 0;
         let mut blocks = Vec::new();
         for (nth, (offset_bytes, sealed_bytes)) in pack.table.places().into_iter().enumerate() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backup_core::ByteRange;
+use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 
 use crate::compress::Decompressor;
@@ -132,7 +133,8 @@ impl BlobReader {
         };
         let frame = self.handle.block_on(self.store.backend().get(&key, range)).map_err(RepositoryError::from);
         let decoded = frame.and_then(|frame| {
-            decode_frame(&envelope, &frame, decompressor, block).map_err(|error| RepositoryError::format(&key, error))
+            decode_frame(&envelope, &mut into_own(frame), decompressor, block)
+                .map_err(|error| RepositoryError::format(&key, error))
         });
         self.marking(location.damage(), decoded)
     }
@@ -169,19 +171,23 @@ impl BlobReader {
     }
 }
 
-/// Opens and decodes one block from the bytes of its frame.
+/// Bytes to be changed in place, without a copy where nobody else holds them.
+pub(crate) fn into_own(bytes: Bytes) -> BytesMut {
+    bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+}
+
+/// Opens one block in the bytes of its frame, which are no longer those that were stored then, and decodes it.
 pub fn decode_frame(
     envelope: &Envelope,
-    frame: &[u8],
+    frame: &mut [u8],
     decompressor: &mut Decompressor,
     block: &mut Block,
 ) -> Result<(), FormatError> {
     let prefix = FramePrefix::decode(frame)?;
-    let sealed = &frame[FRAME_PREFIX_BYTES..];
+    let sealed = &mut frame[FRAME_PREFIX_BYTES..];
     if prefix.role != FrameRole::Block || sealed.len() as u64 != u64::from(prefix.sealed_bytes) {
         return Err(FormatError::Malformed { what: "block", why: "not where the index says" });
     }
-    let mut sealed = sealed.to_vec();
-    let plain = envelope.open_frame(prefix, &mut sealed)?;
+    let plain = envelope.open_frame(prefix, sealed)?;
     block.decode(decompressor, plain)
 }

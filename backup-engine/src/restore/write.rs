@@ -16,7 +16,7 @@ use crate::format::envelope::FRAME_PREFIX_BYTES;
 use crate::format::pack::Block;
 use crate::format::tree::ChunkRef;
 use crate::layout;
-use crate::pack::reader::{BlobReader, decode_frame};
+use crate::pack::reader::{BlobReader, decode_frame, into_own};
 
 /// Blocks that are decoded before what they hold is hashed, which goes two at a time.
 const MAX_BLOCKS_AT_ONCE: usize = 2;
@@ -95,17 +95,16 @@ impl<'a> Writer<'a> {
             Err(error) => return Err(error),
         };
         self.outcome.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let frame_of = |block: &BlockUses| {
-            let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
-            &bytes[from..from + block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES]
-        };
+        let mut bytes = into_own(bytes);
         for blocks in blocks.chunks(MAX_BLOCKS_AT_ONCE) {
             if self.outcome.is_stopped() {
                 return Ok(());
             }
             let mut decoded = std::mem::take(&mut self.decoded);
             for (block, decoded) in blocks.iter().zip(&mut decoded) {
-                if decode_frame(&envelope, frame_of(block), &mut self.decompressor, decoded).is_err() {
+                let from = usize::try_from(u64::from(block.location.offset_bytes) - start).expect("a run is short");
+                let frame = &mut bytes[from..from + block.location.sealed_bytes as usize + FRAME_PREFIX_BYTES];
+                if decode_frame(&envelope, frame, &mut self.decompressor, decoded).is_err() {
                     decoded.clear();
                 }
             }
