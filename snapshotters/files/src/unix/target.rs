@@ -3,6 +3,7 @@
 //! Every path is reached from the target's own descriptor without following a link. New content has no name until it is
 //! whole, or, where files must have one or another file is replaced, a temporary name; it takes its place by one call.
 
+mod eased;
 mod kept;
 mod metadata;
 mod remove;
@@ -25,6 +26,7 @@ use backup_core::{
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use self::eased::Eased;
 use self::kept::Kept;
 use self::metadata::{Current, Place, Policy};
 use self::temp::TempNames;
@@ -52,6 +54,7 @@ pub(super) struct FilesTarget {
     unnamed: Unnamed,
     nobody: Accounts,
     kept: Kept,
+    eased: Eased,
     /// A directory on each file system that was met, by device.
     file_systems: Mutex<BTreeMap<u64, Vec<u8>>>,
 }
@@ -80,6 +83,7 @@ impl FilesTarget {
             unnamed: Unnamed::default(),
             nobody: Accounts::default(),
             kept: Kept::below(path, &options.kept),
+            eased: Eased::default(),
             file_systems: Mutex::default(),
         })
     }
@@ -113,19 +117,21 @@ impl FilesTarget {
             if !stat::is_directory(&stat) {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
-            self.make_usable(&dir, split(path.as_bytes()).1, &stat)?;
+            self.make_usable(&dir, path, &stat)?;
             self.remember_file_system(&stat, path);
             temp::sweep(self.dirs.get(path.as_bytes())?.as_fd())?;
         }
         Ok(made)
     }
 
-    /// Lets its owner write into a directory; its own bits come back when it is finished.
-    fn make_usable(&self, dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
+    /// Lets its owner write into a directory; its own bits come back when it is finished, or in the end.
+    fn make_usable(&self, dir: &Dir, path: &EntryPath, stat: &Stat) -> io::Result<()> {
         const USABLE: u32 = 0o700;
         let bound = !self.policy.privilege.passes_permissions && stat::owner(stat).0 == self.policy.privilege.uid;
         if bound && stat::mode(stat) & USABLE != USABLE {
+            let name = split(path.as_bytes()).1;
             system::set_mode(dir.as_fd(), name, stat::mode_of(stat::mode(stat) | USABLE))?;
+            self.eased.remember(path.as_bytes(), stat::mode(stat));
         }
         Ok(())
     }
@@ -172,8 +178,18 @@ impl FilesTarget {
             Place::Named(outer.as_fd(), split(path.as_bytes()).1)
         };
         let result = metadata::apply(&place, entry, &Current::from_stat(&stat), &self.policy);
+        self.eased.forget(path.as_bytes());
         self.dirs.forget(path.as_bytes());
         result
+    }
+}
+
+impl Drop for FilesTarget {
+    /// For a restore that ended early.
+    fn drop(&mut self) {
+        if let Err((path, error)) = self.eased.put_back(&self.dirs) {
+            tracing::warn!(path = %String::from_utf8_lossy(&path), %error, "a directory keeps permissions that it was given for the restore");
+        }
     }
 }
 
@@ -255,6 +271,11 @@ impl RestoreTarget for FilesTarget {
 
     /// One call for each file system that was restored into; it waits for everything that is still to be written there.
     fn finish(&self) -> Result<(), SourceError> {
+        self.eased.put_back(&self.dirs).map_err(|(path, source)| SourceError::Io {
+            action: "put back the permissions of",
+            path: String::from_utf8_lossy(&path).into_owned(),
+            source,
+        })?;
         let failed =
             |error: io::Error| SourceError::Io { action: "sync", path: "the target".to_owned(), source: error };
         let sync = |path: &[u8]| {

@@ -100,6 +100,39 @@ fn restore() {
 }
 
 #[test]
+fn read_only_directory_that_a_restore_passes_through_is_read_only_again() {
+    as_nobody("unprivileged::passed");
+}
+
+#[test]
+#[ignore = "runs as nobody, by the test above"]
+fn passed() {
+    let dir = std::env::current_dir().unwrap();
+    let mode_of = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o7777;
+    let entry = |text: &str, kind| Entry { mode: 0o600, ..Entry::new(EntryPath::new(text.as_bytes()).unwrap(), kind) };
+    let modes = [("sealed/inner", 0o550), ("sealed", 0o500)];
+    fs::create_dir_all(dir.join("sealed/inner")).unwrap();
+    for is_finished in [true, false] {
+        modes.iter().for_each(|(name, mode)| tree::set_mode(&dir.join(name), *mode));
+        let name = if is_finished { "sealed/inner/finished" } else { "sealed/inner/ended early" };
+        let target = target(&dir);
+        for above in ["sealed", "sealed/inner"] {
+            assert!(!target.create_directory(&entry(above, EntryKind::Directory)).unwrap());
+        }
+        let file = entry(name, EntryKind::File);
+        target.create_file(&file).unwrap().commit(&file).unwrap();
+        if is_finished {
+            target.finish().unwrap();
+        } else {
+            drop(target);
+        }
+        assert!(dir.join(name).exists());
+        assert_eq!(modes.map(|(name, _)| (name, mode_of(name))), modes, "finished: {is_finished}");
+    }
+    modes.iter().rev().for_each(|(name, _)| tree::set_mode(&dir.join(name), 0o700));
+}
+
+#[test]
 fn user_gets_no_foreign_owners_and_no_lent_rights() {
     as_nobody("unprivileged::foreign");
 }
