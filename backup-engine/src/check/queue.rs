@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::data::{PackTask, Table};
+use crate::crypto::two_lane::LANES;
 use crate::format::ObjectKind;
 use crate::format::envelope::Envelope;
 
@@ -42,12 +43,9 @@ pub(super) struct BlockTask {
 #[derive(Debug)]
 pub(super) enum Work {
     Pack(FetchedPack),
-    /// One block or more, at most [`MAX_BLOCKS_AT_ONCE`].
+    /// One block or more, at most [`LANES`].
     Blocks(Vec<BlockTask>),
 }
-
-/// Blocks that one worker takes at a time: hashing goes two at a time.
-pub(super) const MAX_BLOCKS_AT_ONCE: usize = 2;
 
 #[derive(Debug, Default)]
 struct State {
@@ -119,7 +117,7 @@ impl Queue {
                 return None;
             }
             if !state.blocks.is_empty() {
-                let taken = state.blocks.len().min(MAX_BLOCKS_AT_ONCE);
+                let taken = state.blocks.len().min(LANES);
                 return Some(Work::Blocks(state.blocks.drain(..taken).collect()));
             }
             if let Some(pack) = state.packs.pop_front() {

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::data::{Shared, Table};
 use super::findings::WRONG_HASH;
-use super::queue::{BlockTask, FetchedPack, MAX_BLOCKS_AT_ONCE, OpenPack, Work};
+use super::queue::{BlockTask, FetchedPack, OpenPack, Work};
 use crate::compress::Decompressor;
-use crate::crypto::two_lane::{Digest, digest_all};
+use crate::crypto::two_lane::{Digest, LANES, digest_all};
 use crate::crypto::{BlobHasher, sha256};
 use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
 use crate::format::pack::{Block, PackTable};
@@ -24,7 +24,7 @@ pub(super) struct Worker<'a> {
     hasher: BlobHasher,
     decompressor: Decompressor,
     /// The blocks at hand, as many as are taken at a time.
-    opened: [Block; MAX_BLOCKS_AT_ONCE],
+    opened: [Block; LANES],
     digests: Vec<Digest>,
 }
 

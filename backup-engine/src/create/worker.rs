@@ -15,7 +15,7 @@ use crate::format::BlobType;
 use crate::format::pack::MAX_BLOCK_BLOBS;
 use crate::format::tree::{ChunkList, ChunkRef, Content, TreeEntry};
 use crate::index::KnownBlobs;
-use crate::pack::seal::{BlockBuffer, BlockSealer, MAX_CHUNKS_AT_ONCE};
+use crate::pack::seal::{BlockBuffer, BlockSealer};
 use crate::pack::writer::PackWriter;
 
 /// How often a file that changes while it is read is read before it is taken as it comes.
@@ -299,7 +299,7 @@ impl Worker<'_> {
             if self.shared.known.claim(&id) {
                 self.shared.counters.new_bytes(chunk.len() as u64);
                 held.chunks.push((id, self.shared.queue.copy(chunk)));
-                if held.chunks.len() == MAX_CHUNKS_AT_ONCE {
+                if held.chunks.len() == two_lane::LANES {
                     self.pass_on(held)?;
                 }
             }

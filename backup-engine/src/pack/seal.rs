@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::writer::{PackWriter, Reservation};
 use crate::compress::{Compressor, Decompressor};
 use crate::crypto::BlobHasher;
-use crate::crypto::two_lane::{Digest, digest_all};
+use crate::crypto::two_lane::{Digest, LANES, digest_all};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
 use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
@@ -66,16 +66,13 @@ pub struct BlockSealer {
     hasher: BlobHasher,
     compressor: Compressor,
     decompressor: Decompressor,
-    /// For as many blocks as are sealed at a time.
-    frames: [Vec<u8>; MAX_CHUNKS_AT_ONCE],
+    /// For as many blocks as are sealed at a time, which are hashed together.
+    frames: [Vec<u8>; LANES],
     reopened: Vec<u8>,
     /// The blocks as they come back from what will be stored.
-    verified: [Block; MAX_CHUNKS_AT_ONCE],
+    verified: [Block; LANES],
     digests: Vec<Digest>,
 }
-
-/// Large chunks that are sealed at a time: hashing goes two at a time.
-pub const MAX_CHUNKS_AT_ONCE: usize = 2;
 
 /// What becomes one block.
 struct RawBlock<'a> {
@@ -123,7 +120,7 @@ impl BlockSealer {
         writer: &PackWriter,
     ) -> Result<(), RepositoryError> {
         let len = |raw: &[u8]| [u32::try_from(raw.len()).expect("a chunk is far smaller than 4 GiB")];
-        for chunks in chunks.chunks(MAX_CHUNKS_AT_ONCE) {
+        for chunks in chunks.chunks(LANES) {
             let of_each: Vec<_> = chunks.iter().map(|(id, raw)| (len(raw), [(blob_type, *id)], raw)).collect();
             let blocks: Vec<_> = of_each.iter().map(|(lengths, ids, raw)| RawBlock { lengths, ids, raw }).collect();
             self.seal(&blocks, writer)?;

@@ -9,7 +9,7 @@ use super::decide::looks_same;
 use super::outcome::Outcome;
 use super::plan::{BlockUses, FileJob, Task, Use, Window};
 use crate::compress::Decompressor;
-use crate::crypto::two_lane::{Digest, digest_all};
+use crate::crypto::two_lane::{Digest, LANES, digest_all};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
 use crate::format::envelope::FRAME_PREFIX_BYTES;
@@ -18,9 +18,6 @@ use crate::format::tree::ChunkRef;
 use crate::layout;
 use crate::pack::reader::{BlobReader, decode_frame, into_own};
 
-/// Blocks that are decoded before what they hold is hashed, which goes two at a time.
-const MAX_BLOCKS_AT_ONCE: usize = 2;
-
 /// One thread that restores.
 pub(super) struct Writer<'a> {
     pub(super) reader: &'a BlobReader,
@@ -28,8 +25,8 @@ pub(super) struct Writer<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) handle: &'a tokio::runtime::Handle,
     decompressor: Decompressor,
-    /// The blocks at hand.
-    decoded: [Block; MAX_BLOCKS_AT_ONCE],
+    /// The blocks at hand, whose blobs are hashed together.
+    decoded: [Block; LANES],
     digests: Vec<Digest>,
 }
 
@@ -96,7 +93,7 @@ impl<'a> Writer<'a> {
         };
         self.outcome.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let mut bytes = into_own(bytes);
-        for blocks in blocks.chunks(MAX_BLOCKS_AT_ONCE) {
+        for blocks in blocks.chunks(LANES) {
             if self.outcome.is_stopped() {
                 return Ok(());
             }
