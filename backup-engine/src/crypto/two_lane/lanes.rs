@@ -24,7 +24,7 @@ pub(super) fn compress_both(
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,
-    reason = "the processor's SHA instructions are to be had through intrinsics only, and no crate hashes two messages at once"
+    reason = "the processor's SHA instructions are to be had through intrinsics only, and `sha2` takes one message at a time"
 )]
 mod x86 {
     use std::arch::x86_64::{
