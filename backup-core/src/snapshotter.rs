@@ -222,11 +222,14 @@ pub trait RestoreTarget: Send + Sync {
     /// An [`EntryError`] when it can't be removed, or is kept.
     fn remove(&self, path: &EntryPath) -> Result<(), EntryError>;
 
-    /// The names in a directory of the target, sorted; without those that [`TargetOptions::kept`] keeps.
+    /// The names in a directory of the target that are none of `keep`, sorted; without those that [`TargetOptions::kept`] keeps.
+    ///
+    /// What is named here is removed next. So a target that takes several spellings for one name (in case, in normalization)
+    /// compares them as it does itself: a name under which one of `keep` can be reached is not among them.
     ///
     /// # Errors
-    /// An [`EntryError`] when it can't be listed.
-    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, EntryError>;
+    /// An [`EntryError`] when it can't be listed, or when it can't be told which name is one of `keep`.
+    fn extra_names(&self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, EntryError>;
 
     /// Makes everything durable.
     ///

@@ -27,6 +27,8 @@ mod latest;
 #[cfg(target_os = "linux")]
 mod listing;
 #[cfg(target_os = "linux")]
+mod one_name;
+#[cfg(target_os = "linux")]
 mod promises;
 #[cfg(target_os = "linux")]
 mod python;

@@ -402,8 +402,8 @@ impl RestoreTarget for CancellingTarget {
     fn remove(&self, path: &EntryPath) -> Result<(), EntryError> {
         self.inner.remove(path)
     }
-    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, EntryError> {
-        self.inner.names(directory)
+    fn extra_names(&self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, EntryError> {
+        self.inner.extra_names(directory, keep)
     }
     fn finish(&self) -> Result<(), SourceError> {
         panic!("what was cut short is not finished")

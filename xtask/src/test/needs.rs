@@ -14,7 +14,9 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 6] = [
+const ONE_NAME: &str = "targets that take several spellings for one name";
+
+const TOOLS: [Tool; 8] = [
     Tool {
         program: "rsync",
         package: "rsync",
@@ -24,6 +26,8 @@ const TOOLS: [Tool; 6] = [
     Tool { program: "setfattr", package: "attr", purpose: "extended attributes" },
     Tool { program: "strace", package: "strace", purpose: "killing the binary at its n-th system call" },
     Tool { program: "mount", package: "mount", purpose: "full disks (a small tmpfs)" },
+    Tool { program: "mkfs.exfat", package: "exfatprogs", purpose: ONE_NAME },
+    Tool { program: "mount.exfat-fuse", package: "exfat-fuse", purpose: ONE_NAME },
     Tool { program: "python3", package: "python3", purpose: "the independent reader of the format" },
 ];
 

@@ -224,14 +224,10 @@ impl Restore<'_> {
 
     /// Removes what the backup doesn't have from a directory of which it has everything.
     pub(super) fn delete_extra(&mut self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<(), EntryError> {
-        let keep: std::collections::HashSet<&[u8]> = keep.iter().map(Vec::as_slice).collect();
         if self.options.dry_run && self.target.inspect(directory)?.is_none() {
             return Ok(());
         }
-        for name in self.target.names(directory)? {
-            if keep.contains(name.as_slice()) {
-                continue;
-            }
+        for name in self.target.extra_names(directory, keep)? {
             let Ok(path) = directory.join(&name) else { continue };
             if !self.options.dry_run {
                 self.target.remove(&path)?;

@@ -145,12 +145,13 @@ impl RestoreTarget for MemoryTarget {
         Ok(())
     }
 
-    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, EntryError> {
+    fn extra_names(&self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, EntryError> {
         let files = self.files();
         let mut names: Vec<_> = files
             .keys()
             .filter(|path| path.parent().as_ref() == Some(directory))
             .map(|path| path.name().to_vec())
+            .filter(|name| !keep.contains(name))
             .collect();
         names.sort();
         Ok(names)

@@ -4,6 +4,7 @@
 //! whole, or, where files must have one or another file is replaced, a temporary name; it takes its place by one call.
 
 mod eased;
+mod extra;
 mod kept;
 mod metadata;
 mod remove;
@@ -148,13 +149,18 @@ impl FilesTarget {
         }
     }
 
-    fn list(&self, directory: &EntryPath) -> io::Result<Vec<Vec<u8>>> {
+    fn list_extra(&self, directory: &EntryPath, keep: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
         // A descriptor of its own, since the position in a listing belongs to the descriptor.
         let opened = self.dirs.beneath().open(directory.as_bytes(), READABLE)?;
         let names = Names::list(opened.as_fd(), &mut ListBuffer::new())?;
-        let is_kept = |name: &[u8]| self.kept.has(&[directory.as_bytes(), name].join(&b'/'));
-        let others = names.iter().map(|(name, _)| name).filter(|name| !temp::is_temp(name) && !is_kept(name));
-        Ok(others.map(<[u8]>::to_vec).collect())
+        let stand = |name: &[u8]| match statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some((stat::device(&stat), stat::inode(&stat)))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        };
+        let mut extra = extra::beyond(names.iter().map(|(name, _)| name), keep, stand)?;
+        extra.retain(|name| !temp::is_temp(name) && !self.kept.has(&[directory.as_bytes(), name].join(&b'/')));
+        Ok(extra)
     }
 
     fn describe(&self, path: &EntryPath, dir: &Dir, stat: &Stat) -> io::Result<Entry> {
@@ -265,8 +271,8 @@ impl RestoreTarget for FilesTarget {
     }
 
     /// Temporary names of restores are not among them.
-    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, EntryError> {
-        self.list(directory).map_err(|error| refused(directory, "cannot list", &error))
+    fn extra_names(&self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, EntryError> {
+        self.list_extra(directory, keep).map_err(|error| refused(directory, "cannot list", &error))
     }
 
     /// One call for each file system that was restored into; it waits for everything that is still to be written there.
