@@ -47,9 +47,14 @@ const WORTHWHILE_DIVISOR: usize = 32;
 /// A payload below this many bytes is compressed without asking: the probe would cost as much.
 const PROBE_MIN_BYTES: usize = 64 * 1024;
 
+/// Memory for a larger payload is given back after use: few payloads are so large, and every thread has several such buffers.
+pub const MAX_KEPT_BYTES: usize = 2 << 20;
+
 /// A compressor with its tables, to be used again and again by one thread.
 pub struct Compressor {
     zstd: zstd::bulk::Compressor<'static>,
+    /// What was compressed last. Keeps its length, so that its memory is cleared once and not for every payload.
+    scratch: Vec<u8>,
 }
 
 impl Compressor {
@@ -61,29 +66,22 @@ impl Compressor {
                 zstd.set_parameter(parameter).expect("zstd takes tables of these sizes");
             }
         }
-        Self { zstd }
+        Self { zstd, scratch: Vec::new() }
     }
 
-    /// Appends `raw` to `out`, compressed where that saves enough, and says which.
-    pub fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Codec {
+    /// Compresses `raw` where that saves enough, and gives back what is to be stored.
+    pub fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Codec, &'a [u8]) {
         if raw.len() >= PROBE_MIN_BYTES && looks_random(raw) {
-            out.extend_from_slice(raw);
-            return Codec::Stored;
+            return (Codec::Stored, raw);
         }
-        let start = out.len();
         // Room for what is worthwhile only: zstd gives up early where that does not suffice.
         let room = raw.len() - raw.len() / WORTHWHILE_DIVISOR;
-        out.resize(start + room, 0);
-        match self.zstd.compress_to_buffer(raw, &mut out[start..]) {
-            Ok(len) if len < room => {
-                out.truncate(start + len);
-                Codec::Zstd
-            }
-            Ok(_) | Err(_) => {
-                out.truncate(start);
-                out.extend_from_slice(raw);
-                Codec::Stored
-            }
+        if self.scratch.len() < room || self.scratch.len() > MAX_KEPT_BYTES {
+            self.scratch = vec![0; room];
+        }
+        match self.zstd.compress_to_buffer(raw, &mut self.scratch[..room]) {
+            Ok(len) if len < room => (Codec::Zstd, &self.scratch[..len]),
+            Ok(_) | Err(_) => (Codec::Stored, raw),
         }
     }
 }
@@ -120,7 +118,7 @@ impl Decompressor {
                 out.extend_from_slice(payload);
             }
             Codec::Zstd => {
-                out.reserve(raw_len);
+                out.reserve_exact(raw_len);
                 // The buffer's capacity may be larger than asked for: the length is compared after.
                 match self.zstd.decompress_to_buffer(payload, out) {
                     Ok(len) if len == raw_len => {}
@@ -161,7 +159,9 @@ mod tests {
 
     fn round_trip(raw: &[u8]) -> Codec {
         let mut out = vec![7];
-        let codec = Compressor::new(DEFAULT_LEVEL).append(raw, &mut out);
+        let mut compressor = Compressor::new(DEFAULT_LEVEL);
+        let (codec, payload) = compressor.compress(raw);
+        out.extend_from_slice(payload);
         let mut back = vec![1, 2, 3];
         Decompressor::new().extract(codec, &out[1..], raw.len(), &mut back).unwrap();
         assert_eq!(back, raw);
@@ -195,10 +195,11 @@ mod tests {
     #[test]
     fn a_frame_of_another_length_is_refused() {
         let raw = b"abc".repeat(1000);
-        let mut out = Vec::new();
-        assert_eq!(Compressor::new(3).append(&raw, &mut out), Codec::Zstd);
+        let mut compressor = Compressor::new(3);
+        let (codec, out) = compressor.compress(&raw);
+        assert_eq!(codec, Codec::Zstd);
         for wrong in [raw.len() - 1, raw.len() + 1, 0] {
-            assert!(Decompressor::new().extract(Codec::Zstd, &out, wrong, &mut Vec::new()).is_err());
+            assert!(Decompressor::new().extract(Codec::Zstd, out, wrong, &mut Vec::new()).is_err());
         }
     }
 }

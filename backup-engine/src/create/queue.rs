@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use backup_core::Entry;
 
+use crate::compress::MAX_KEPT_BYTES;
 use crate::format::tree::TreeEntry;
 use crate::id::BlobId;
 
@@ -16,9 +17,6 @@ const MAX_WAITING_GROUPS: usize = 1;
 
 /// Buffers of sealed chunks that wait for the next one: a worker seals two at a time while another reads two.
 const MAX_SPARE_BUFFERS: usize = 4;
-
-/// A larger buffer is not kept: few chunks are so large, and in time every buffer would be.
-const MAX_SPARE_BYTES: usize = 2 << 20;
 
 /// What is to be done with one entry.
 #[derive(Debug)]
@@ -145,6 +143,8 @@ impl Queue {
     pub(super) fn copy(&self, chunk: &[u8]) -> Vec<u8> {
         let mut buffer = self.state().spare_buffers.pop().unwrap_or_default();
         buffer.clear();
+        // No more than it takes: chunks are far from each other in size, and there are many of them.
+        buffer.reserve_exact(chunk.len());
         buffer.extend_from_slice(chunk);
         buffer
     }
@@ -154,7 +154,7 @@ impl Queue {
         let mut state = self.state();
         let room = MAX_SPARE_BUFFERS - state.spare_buffers.len();
         let buffers = group.chunks.into_iter().map(|(_, buffer)| buffer);
-        state.spare_buffers.extend(buffers.filter(|buffer| buffer.capacity() <= MAX_SPARE_BYTES).take(room));
+        state.spare_buffers.extend(buffers.filter(|buffer| buffer.capacity() <= MAX_KEPT_BYTES).take(room));
     }
 
     /// The next piece of work for a worker that has flushed up to `generation`; `None` when there will be no more.

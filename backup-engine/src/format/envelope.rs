@@ -192,10 +192,10 @@ impl Envelope {
 
 /// Appends `codec ‖ varint length ‖ payload`.
 pub fn put_payload(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>) {
-    let codec_at = out.len();
-    out.push(0);
+    let (codec, stored) = compressor.compress(payload);
+    out.push(codec.number());
     put_varint(out, payload.len() as u64);
-    out[codec_at] = compressor.append(payload, out).number();
+    out.extend_from_slice(stored);
 }
 
 /// Decodes `codec ‖ varint length ‖ payload`.

@@ -1,9 +1,10 @@
 //! Packs: blocks of blobs, and the table of them (§6).
 
 use super::envelope::{FRAME_PREFIX_BYTES, HEADER_BYTES};
-use super::wire::{Cursor, put_varint};
+use super::wire::{Cursor, MAX_VARINT_U32_BYTES, put_varint};
 use super::{FormatError, malformed};
 use crate::compress::{Codec, Compressor, Decompressor};
+use crate::crypto::TAG_BYTES;
 use crate::id::BlobPrefix;
 
 /// The last bytes of a pack.
@@ -106,14 +107,17 @@ impl PackTable {
 }
 
 /// Appends a block's plaintext: `codec ‖ varint n ‖ lengths ‖ payload`.
+///
+/// Takes just the memory that this and the tag of the seal need: blocks are kept until their pack is stored.
 pub fn put_block(compressor: &mut Compressor, lengths: &[u32], raw: &[u8], out: &mut Vec<u8>) {
-    let codec_at = out.len();
-    out.push(0);
+    let (codec, payload) = compressor.compress(raw);
+    out.reserve_exact(1 + (1 + lengths.len()) * MAX_VARINT_U32_BYTES + payload.len() + TAG_BYTES);
+    out.push(codec.number());
     put_varint(out, lengths.len() as u64);
     for &length in lengths {
         put_varint(out, u64::from(length));
     }
-    out[codec_at] = compressor.append(raw, out).number();
+    out.extend_from_slice(payload);
 }
 
 /// A decoded block: its blobs one after the other.

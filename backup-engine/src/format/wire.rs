@@ -2,6 +2,9 @@
 
 use super::{FormatError, malformed};
 
+/// The most bytes that a varint of a `u32` takes.
+pub const MAX_VARINT_U32_BYTES: usize = 5;
+
 /// Appends a varint.
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {

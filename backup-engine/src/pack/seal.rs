@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::writer::{PackWriter, Reservation};
-use crate::compress::{Compressor, Decompressor};
+use crate::compress::{Compressor, Decompressor, MAX_KEPT_BYTES};
 use crate::crypto::BlobHasher;
 use crate::crypto::two_lane::{Digest, LANES, digest_all};
 use crate::error::RepositoryError;
@@ -66,10 +66,8 @@ pub struct BlockSealer {
     hasher: BlobHasher,
     compressor: Compressor,
     decompressor: Decompressor,
-    /// For as many blocks as are sealed at a time, which are hashed together.
-    frames: [Vec<u8>; LANES],
     reopened: Vec<u8>,
-    /// The blocks as they come back from what will be stored.
+    /// The blocks as they come back from what will be stored: as many as are sealed at a time, and hashed together.
     verified: [Block; LANES],
     digests: Vec<Digest>,
 }
@@ -94,7 +92,6 @@ impl BlockSealer {
             hasher,
             compressor: Compressor::new(level),
             decompressor: Decompressor::new(),
-            frames: Default::default(),
             reopened: Vec::new(),
             verified: Default::default(),
             digests: Vec::new(),
@@ -129,16 +126,18 @@ impl BlockSealer {
     }
 
     fn seal(&mut self, blocks: &[RawBlock<'_>], writer: &PackWriter) -> Result<(), RepositoryError> {
-        for (RawBlock { lengths, raw, .. }, frame) in blocks.iter().zip(&mut self.frames) {
-            frame.clear();
-            Envelope::begin_frame(frame);
-            put_block(&mut self.compressor, lengths, raw, frame);
+        let mut frames = Vec::with_capacity(blocks.len());
+        for RawBlock { lengths, raw, .. } in blocks {
+            let mut frame = Vec::new();
+            Envelope::begin_frame(&mut frame);
+            put_block(&mut self.compressor, lengths, raw, &mut frame);
+            frames.push(frame);
         }
         let reservations = writer.reserve(blocks.len())?;
         let mut sealed = Vec::with_capacity(blocks.len());
-        for (reservation, frame) in reservations.into_iter().zip(&mut self.frames) {
-            reservation.envelope.seal_frame(FrameRole::Block, reservation.ordinal, frame, 0);
-            sealed.push(SealedBlock { reservation, bytes: Bytes::copy_from_slice(frame) });
+        for (reservation, mut frame) in reservations.into_iter().zip(frames) {
+            reservation.envelope.seal_frame(FrameRole::Block, reservation.ordinal, &mut frame, 0);
+            sealed.push(SealedBlock { reservation, bytes: frame.into() });
         }
         self.verify(blocks, &sealed)?;
         for (RawBlock { lengths, ids, .. }, SealedBlock { reservation, bytes }) in blocks.iter().zip(sealed) {
@@ -168,6 +167,11 @@ impl BlockSealer {
                 .iter()
                 .zip(expected)
                 .all(|(digest, (kind, id))| self.hasher.id_of_digest(*kind, digest) == *id);
+        for memory in verified.iter_mut().map(|block| &mut block.raw).chain([&mut self.reopened]) {
+            if memory.capacity() > MAX_KEPT_BYTES {
+                *memory = Vec::new();
+            }
+        }
         if sound { Ok(()) } else { Err(RepositoryError::FailedVerification) }
     }
 }
