@@ -84,6 +84,12 @@ impl Compressor {
             Ok(_) | Err(_) => (Codec::Stored, raw),
         }
     }
+
+    /// How much memory it holds on to between payloads, apart from its tables.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.scratch.capacity()
+    }
 }
 
 /// A decompressor to be used again and again by one thread.

@@ -174,4 +174,11 @@ impl BlockSealer {
         }
         if sound { Ok(()) } else { Err(RepositoryError::FailedVerification) }
     }
+
+    /// How much memory it holds on to between blocks.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        let verified: usize = self.verified.iter().map(|block| block.raw.capacity()).sum();
+        verified + self.reopened.capacity() + self.compressor.kept_bytes()
+    }
 }

@@ -283,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn sealer_holds_on_to_no_more_memory_after_the_largest_chunks_than_after_usual_ones() {
+        let fixture = Fixture::new(4);
+        let writer = fixture.writer(16 << 20);
+        let hasher = fixture.keyring.hasher();
+        let mut sealer = BlockSealer::new(hasher.clone(), DEFAULT_LEVEL);
+        let mut kept_after = |len: usize| {
+            // Hardly compressible: seven bits of eight are random.
+            let mut chunk = vec![0; len];
+            getrandom::fill(&mut chunk).unwrap();
+            chunk.iter_mut().for_each(|byte| *byte &= 0x7f);
+            let chunks =
+                [(hasher.id(BlobType::Data, &chunk), chunk.clone()), (hasher.id(BlobType::Data, &chunk), chunk)];
+            sealer.seal_chunks(BlobType::Data, &chunks, &writer).unwrap();
+            sealer.kept_bytes()
+        };
+        let usual = kept_after(1 << 20);
+        assert!(usual < 5 << 20, "two blocks, what is compressed and what is reopened: {usual}");
+        kept_after(4 << 20);
+        assert!(kept_after(1 << 20) <= usual + (1 << 20));
+    }
+
+    #[test]
     fn pack_that_the_uploader_keeps_waiting_is_not_said_to_be_handed_over() {
         let fixture = Fixture::new(1);
         let uploader = &fixture.uploader;
