@@ -1,6 +1,6 @@
 //! Compression of blocks and records: zstd, or nothing where nothing is gained.
 
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{CParameter, Strategy};
 
 use crate::format::{FormatError, malformed};
 
@@ -35,11 +35,11 @@ impl Codec {
 /// The default zstd level: past it, time grows much faster than ratio.
 pub const DEFAULT_LEVEL: i32 = 3;
 
-/// How many entries the two tables of the default level have, as a power of two: both fit a core's second-level cache beside the data.
-///
-/// zstd's own sizes for a block of 1 MiB are four and two times that. These take 13 % less time and make 1 % more of programs and
-/// libraries, and nothing more of source text (decision 0011).
-const TABLE_LOG: u32 = 15;
+/// How many entries the table of the default level has, as a power of two: it fits a core's caches beside the data.
+const TABLE_LOG: u32 = 16;
+
+/// The shortest match that the default level looks for.
+const MIN_MATCH_BYTES: u32 = 5;
 
 /// The share of a payload that compression must save, as a divisor: at least 1/32.
 const WORTHWHILE_DIVISOR: usize = 32;
@@ -48,13 +48,11 @@ const WORTHWHILE_DIVISOR: usize = 32;
 const PROBE_MIN_BYTES: usize = 64 * 1024;
 
 /// Memory for a larger payload is given back after use: few payloads are so large, and every thread has several such buffers.
-pub const MAX_KEPT_BYTES: usize = 2 << 20;
+pub const MAX_KEPT_BYTES: usize = 4 << 20;
 
 /// A compressor with its tables, to be used again and again by one thread.
 pub struct Compressor {
     zstd: zstd::bulk::Compressor<'static>,
-    /// What was compressed last. Keeps its length, so that its memory is cleared once and not for every payload.
-    scratch: Vec<u8>,
 }
 
 impl Compressor {
@@ -62,33 +60,32 @@ impl Compressor {
     pub fn new(level: i32) -> Self {
         let mut zstd = zstd::bulk::Compressor::new(level.clamp(1, 19)).expect("zstd takes every level from 1 to 19");
         if level == DEFAULT_LEVEL {
-            for parameter in [CParameter::HashLog(TABLE_LOG), CParameter::ChainLog(TABLE_LOG)] {
-                zstd.set_parameter(parameter).expect("zstd takes tables of these sizes");
+            // One table instead of zstd's own two: blocks are large enough to make up for it (decision 0011).
+            let fast = CParameter::Strategy(Strategy::ZSTD_fast);
+            for parameter in [fast, CParameter::HashLog(TABLE_LOG), CParameter::MinMatch(MIN_MATCH_BYTES)] {
+                zstd.set_parameter(parameter).expect("zstd takes these parameters");
             }
         }
-        Self { zstd, scratch: Vec::new() }
+        Self { zstd }
     }
 
-    /// Compresses `raw` where that saves enough, and gives back what is to be stored.
-    pub fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Codec, &'a [u8]) {
-        if raw.len() >= PROBE_MIN_BYTES && looks_random(raw) {
-            return (Codec::Stored, raw);
+    /// Appends `raw` to `out`, compressed where that saves enough, and says which. Never takes more room than `raw`.
+    pub fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Codec {
+        let start = out.len();
+        // Nothing is copied, and pages that nobody writes to cost nothing.
+        out.reserve_exact(raw.len());
+        if raw.len() < PROBE_MIN_BYTES || !looks_random(raw) {
+            let mut end = std::io::Cursor::new(&mut *out);
+            end.set_position(start as u64);
+            if let Ok(len) = self.zstd.compress_to_buffer(raw, &mut end)
+                && len < raw.len() - raw.len() / WORTHWHILE_DIVISOR
+            {
+                return Codec::Zstd;
+            }
         }
-        // Room for what is worthwhile only: zstd gives up early where that does not suffice.
-        let room = raw.len() - raw.len() / WORTHWHILE_DIVISOR;
-        if self.scratch.len() < room || self.scratch.len() > MAX_KEPT_BYTES {
-            self.scratch = vec![0; room];
-        }
-        match self.zstd.compress_to_buffer(raw, &mut self.scratch[..room]) {
-            Ok(len) if len < room => (Codec::Zstd, &self.scratch[..len]),
-            Ok(_) | Err(_) => (Codec::Stored, raw),
-        }
-    }
-
-    /// How much memory it holds on to between payloads, apart from its tables.
-    #[cfg(test)]
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.scratch.capacity()
+        out.truncate(start);
+        out.extend_from_slice(raw);
+        Codec::Stored
     }
 }
 
@@ -165,9 +162,7 @@ mod tests {
 
     fn round_trip(raw: &[u8]) -> Codec {
         let mut out = vec![7];
-        let mut compressor = Compressor::new(DEFAULT_LEVEL);
-        let (codec, payload) = compressor.compress(raw);
-        out.extend_from_slice(payload);
+        let codec = Compressor::new(DEFAULT_LEVEL).append(raw, &mut out);
         let mut back = vec![1, 2, 3];
         Decompressor::new().extract(codec, &out[1..], raw.len(), &mut back).unwrap();
         assert_eq!(back, raw);
@@ -201,11 +196,10 @@ mod tests {
     #[test]
     fn a_frame_of_another_length_is_refused() {
         let raw = b"abc".repeat(1000);
-        let mut compressor = Compressor::new(3);
-        let (codec, out) = compressor.compress(&raw);
-        assert_eq!(codec, Codec::Zstd);
+        let mut out = Vec::new();
+        assert_eq!(Compressor::new(3).append(&raw, &mut out), Codec::Zstd);
         for wrong in [raw.len() - 1, raw.len() + 1, 0] {
-            assert!(Decompressor::new().extract(Codec::Zstd, out, wrong, &mut Vec::new()).is_err());
+            assert!(Decompressor::new().extract(Codec::Zstd, &out, wrong, &mut Vec::new()).is_err());
         }
     }
 }

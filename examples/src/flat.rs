@@ -1,6 +1,6 @@
 //! A whole third-party backend: every object a file in one directory, the `/` of its key a comma.
 //!
-//! `docs/writing-a-backend.md` will walk through it. It keeps the storage contract with nothing but the standard library:
+//! `docs/writing-a-backend.md` walks through it. It keeps the storage contract with nothing but the standard library:
 //! `examples/tests/it/flat.rs` runs the public suite against it, and the program `flat-backup` uses it by URL.
 
 use std::fs::{self, File};

@@ -1,22 +1,21 @@
-//! The work that waits for workers: batches of entries, and chunks of large files.
+//! The work that waits for workers: batches of entries, and blocks of large files.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use backup_core::Entry;
 
-use crate::compress::MAX_KEPT_BYTES;
 use crate::format::tree::TreeEntry;
-use crate::id::BlobId;
+use crate::pack::seal::BlockBuffer;
 
 /// Batches that may be under way or finished out of order: bounds what waits for its turn in the tree.
 const WINDOW: u64 = 16;
 
-/// Groups of chunks that may wait for a worker: one, because a group goes at once where somebody is idle.
-const MAX_WAITING_GROUPS: usize = 1;
+/// Blocks that may wait for a worker: one, because a block goes at once where somebody is idle.
+const MAX_WAITING_BLOCKS: usize = 1;
 
-/// Buffers of sealed chunks that wait for the next one: a worker seals two at a time while another reads two.
-const MAX_SPARE_BUFFERS: usize = 4;
+/// Buffers of sealed blocks that wait for the next block that is offered: as many as may wait.
+const MAX_SPARE_BUFFERS: usize = MAX_WAITING_BLOCKS;
 
 /// What is to be done with one entry.
 #[derive(Debug)]
@@ -37,17 +36,12 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
 }
 
-/// New chunks of a large file, to be compressed and sealed together.
-#[derive(Debug, Default)]
-pub(super) struct ChunkGroup {
-    pub(super) chunks: Vec<(BlobId, Vec<u8>)>,
-}
-
 /// What a worker does next.
 #[derive(Debug)]
 pub(super) enum Work {
     Batch(Batch),
-    Chunks(u64, ChunkGroup),
+    /// Seal a block that another worker filled.
+    Block(u64, BlockBuffer),
     /// Seal what is in the block buffer; part of a checkpoint.
     Flush,
 }
@@ -55,11 +49,11 @@ pub(super) enum Work {
 #[derive(Debug, Default)]
 struct State {
     batches: VecDeque<Batch>,
-    chunks: VecDeque<(u64, ChunkGroup)>,
-    next_group: u64,
-    /// Groups of chunks that were offered and are not sealed.
-    open_groups: BTreeSet<u64>,
-    /// Batches being worked on, which may still bring chunks.
+    blocks: VecDeque<(u64, BlockBuffer)>,
+    next_block: u64,
+    /// Blocks that were offered and are not sealed.
+    open_blocks: BTreeSet<u64>,
+    /// Batches being worked on, which may still bring blocks.
     busy: usize,
     closed: bool,
     stopped: bool,
@@ -71,9 +65,9 @@ struct State {
     /// Workers that have sealed everything they read before the newest checkpoint was asked for.
     flushed: usize,
     /// Memory to be used again: fresh memory has to be cleared by the system, page by page.
-    spare_buffers: Vec<Vec<u8>>,
-    /// Groups from this one on came after the last worker had flushed.
-    flush_groups_before: u64,
+    spare_buffers: Vec<BlockBuffer>,
+    /// Blocks from this one on came after the last worker had flushed.
+    flush_blocks_before: u64,
 }
 
 /// A queue that several threads serve.
@@ -124,37 +118,20 @@ impl Queue {
         self.state().stopped
     }
 
-    /// Offers chunks to other workers; gets them back when too many wait already.
-    pub(super) fn offer_chunks(&self, group: ChunkGroup) -> Result<(), ChunkGroup> {
+    /// Offers a block to other workers, in exchange for an empty buffer if there is one; gets it back when too many wait already.
+    pub(super) fn offer_block(&self, block: BlockBuffer) -> Result<Option<BlockBuffer>, BlockBuffer> {
         let mut state = self.state();
-        if state.chunks.len() >= MAX_WAITING_GROUPS {
-            return Err(group);
+        if state.blocks.len() >= MAX_WAITING_BLOCKS {
+            return Err(block);
         }
-        let serial = state.next_group;
-        state.next_group += 1;
-        state.open_groups.insert(serial);
-        state.chunks.push_back((serial, group));
+        let serial = state.next_block;
+        state.next_block += 1;
+        state.open_blocks.insert(serial);
+        state.blocks.push_back((serial, block));
+        let spare = state.spare_buffers.pop();
         drop(state);
         self.work.notify_one();
-        Ok(())
-    }
-
-    /// A copy of a chunk, in memory that others are done with if there is any.
-    pub(super) fn copy(&self, chunk: &[u8]) -> Vec<u8> {
-        let mut buffer = self.state().spare_buffers.pop().unwrap_or_default();
-        buffer.clear();
-        // No more than it takes: chunks are far from each other in size, and there are many of them.
-        buffer.reserve_exact(chunk.len());
-        buffer.extend_from_slice(chunk);
-        buffer
-    }
-
-    /// Takes memory back that nobody needs any more.
-    pub(super) fn recycle(&self, group: ChunkGroup) {
-        let mut state = self.state();
-        let room = MAX_SPARE_BUFFERS - state.spare_buffers.len();
-        let buffers = group.chunks.into_iter().map(|(_, buffer)| buffer);
-        state.spare_buffers.extend(buffers.filter(|buffer| buffer.capacity() <= MAX_KEPT_BYTES).take(room));
+        Ok(spare)
     }
 
     /// The next piece of work for a worker that has flushed up to `generation`; `None` when there will be no more.
@@ -164,8 +141,8 @@ impl Queue {
             if state.stopped {
                 return None;
             }
-            if let Some((serial, group)) = state.chunks.pop_front() {
-                return Some(Work::Chunks(serial, group));
+            if let Some((serial, block)) = state.blocks.pop_front() {
+                return Some(Work::Block(serial, block));
             }
             if *generation < state.generation {
                 *generation = state.generation;
@@ -188,9 +165,13 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// Says that a worker is done with a group of chunks.
-    pub(super) fn chunks_done(&self, serial: u64) {
-        self.state().open_groups.remove(&serial);
+    /// Says that a worker has sealed a block of the queue, and takes its buffer back.
+    pub(super) fn block_done(&self, serial: u64, buffer: BlockBuffer) {
+        let mut state = self.state();
+        state.open_blocks.remove(&serial);
+        if state.spare_buffers.len() < MAX_SPARE_BUFFERS {
+            state.spare_buffers.push(buffer);
+        }
     }
 
     /// Whether a worker in the middle of a long file should flush now; it counts as told.
@@ -201,12 +182,12 @@ impl Queue {
         due
     }
 
-    /// Says that a worker has sealed its buffer as [`Work::Flush`] asked, and has offered or sealed every chunk that it claimed.
+    /// Says that a worker has sealed its buffer as [`Work::Flush`] asked, and has offered or sealed every blob that it claimed.
     pub(super) fn flush_done(&self) {
         let mut state = self.state();
         state.flushed += 1;
         // What it claimed before the flush was asked for, it may have offered after.
-        state.flush_groups_before = state.next_group;
+        state.flush_blocks_before = state.next_block;
     }
 
     /// Says that the entries of so many batches are in the tree.
@@ -224,10 +205,10 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// Whether all workers have sealed what they had, and all chunks of that time are sealed.
+    /// Whether all workers have sealed what they had, and all blocks of that time are.
     pub(super) fn is_flushed(&self, workers: usize) -> bool {
         let state = self.state();
-        state.flushed >= workers && state.open_groups.first().is_none_or(|&first| first >= state.flush_groups_before)
+        state.flushed >= workers && state.open_blocks.first().is_none_or(|&first| first >= state.flush_blocks_before)
     }
 }
 
@@ -236,27 +217,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flush_waits_for_a_chunk_that_was_claimed_before_and_offered_after_it_was_asked_for() {
+    fn flush_waits_for_a_block_that_was_filled_before_and_offered_after_it_was_asked_for() {
         let queue = Queue::default();
         let (mut reading, mut idle) = (0, 0);
         queue.begin_flush();
-        queue.offer_chunks(ChunkGroup::default()).unwrap();
+        queue.offer_block(BlockBuffer::new(1)).unwrap();
         assert!(queue.take_flush(&mut reading));
         queue.flush_done();
-        let Some(Work::Chunks(serial, _)) = queue.pop(&mut idle) else { panic!("the chunk comes first") };
+        let Some(Work::Block(serial, block)) = queue.pop(&mut idle) else { panic!("the block comes first") };
         assert!(matches!(queue.pop(&mut idle), Some(Work::Flush)));
         queue.flush_done();
-        assert!(!queue.is_flushed(2), "the chunk is not sealed");
-        queue.chunks_done(serial);
+        assert!(!queue.is_flushed(2), "the block is not sealed");
+        queue.block_done(serial, block);
         assert!(queue.is_flushed(2));
     }
 
     #[test]
-    fn flush_does_not_wait_for_chunks_that_come_after_it() {
+    fn flush_does_not_wait_for_blocks_that_come_after_it() {
         let queue = Queue::default();
         queue.begin_flush();
         queue.flush_done();
-        queue.offer_chunks(ChunkGroup::default()).unwrap();
+        queue.offer_block(BlockBuffer::new(1)).unwrap();
         assert!(queue.is_flushed(1));
     }
 }

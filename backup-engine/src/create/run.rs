@@ -28,8 +28,8 @@ use crate::repository::Repository;
 use crate::snapshots::format_time;
 use crate::tree::{TreeWalk, TreeWriter};
 
-/// Packs begin at this size.
-const PACK_BYTES: usize = 16 << 20;
+/// Packs are closed at this size. With the blocks that are just being sealed they have about 16 MiB.
+const PACK_BYTES: usize = 14 << 20;
 
 /// Packs where requests are dear. Three of them are 192 MiB: there, memory is what fewer requests cost.
 const DEAR_PACK_BYTES: usize = 64 << 20;

@@ -3,15 +3,14 @@
 use crate::crypto::BlobHasher;
 use crate::error::RepositoryError;
 use crate::format::BlobType;
-use crate::format::pack::MAX_BLOCK_BYTES;
 use crate::id::BlobId;
 use crate::index::KnownBlobs;
 use crate::pack::seal::{BlockBuffer, BlockSealer};
 use crate::pack::writer::PackWriter;
 use crate::tree::writer::BlobSink;
 
-/// A block of small blobs is sealed once it has so many bytes.
-pub(super) const BLOCK_TARGET_BYTES: usize = 1 << 20;
+/// Blocks of nodes and lists are smaller than those of content: one of them is asked for more often, and damage of it hurts more.
+const TREE_BLOCK_BYTES: usize = 1 << 20;
 
 /// Stores tree nodes and chunk lists, many small ones to a block; nodes over others in blocks of their own.
 pub(super) struct TreeSink<'a> {
@@ -26,25 +25,32 @@ pub(super) struct TreeSink<'a> {
 impl<'a> TreeSink<'a> {
     pub(super) fn new(known: &'a KnownBlobs<'a>, hasher: BlobHasher, writer: &'a PackWriter, level: i32) -> Self {
         let sealer = BlockSealer::new(hasher.clone(), level);
-        Self { known, hasher, writer, sealer, leaves: BlockBuffer::default(), inner: BlockBuffer::default() }
+        Self {
+            known,
+            hasher,
+            writer,
+            sealer,
+            leaves: BlockBuffer::new(TREE_BLOCK_BYTES),
+            inner: BlockBuffer::new(TREE_BLOCK_BYTES),
+        }
     }
 
     /// Seals what has been collected.
     pub(super) fn flush(&mut self) -> Result<(), RepositoryError> {
-        self.sealer.seal_buffer(&mut self.leaves, self.writer)?;
-        self.sealer.seal_buffer(&mut self.inner, self.writer)
+        self.sealer.seal(&mut self.leaves, self.writer)?;
+        self.sealer.seal(&mut self.inner, self.writer)
     }
 
     fn add(&mut self, blob_type: BlobType, plaintext: &[u8], is_inner: bool) -> Result<BlobId, RepositoryError> {
         let id = self.hasher.id(blob_type, plaintext);
         if self.known.claim(&id) {
             let buffer = if is_inner { &mut self.inner } else { &mut self.leaves };
-            if buffer.bytes() + plaintext.len() > MAX_BLOCK_BYTES {
-                self.sealer.seal_buffer(buffer, self.writer)?;
+            if !buffer.has_room_for(plaintext.len()) {
+                self.sealer.seal(buffer, self.writer)?;
             }
             buffer.push(blob_type, id, plaintext);
-            if buffer.bytes() >= BLOCK_TARGET_BYTES {
-                self.sealer.seal_buffer(buffer, self.writer)?;
+            if buffer.is_full() {
+                self.sealer.seal(buffer, self.writer)?;
             }
         }
         Ok(id)

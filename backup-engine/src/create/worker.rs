@@ -6,14 +6,13 @@ use backup_core::{CancelToken, Entry, EntryError, EntryReader, Extent, SourceVie
 use sha2::{Digest, Sha256};
 
 use super::counters::Counters;
-use super::queue::{Batch, ChunkGroup, Item, Queue, Work};
-use super::sink::BLOCK_TARGET_BYTES;
+use super::queue::{Batch, Item, Queue, Work};
 use crate::chunker::Chunker;
 use crate::crypto::{BlobHasher, two_lane};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
-use crate::format::pack::MAX_BLOCK_BLOBS;
 use crate::format::tree::{ChunkList, ChunkRef, Content, TreeEntry};
+use crate::id::BlobId;
 use crate::index::KnownBlobs;
 use crate::pack::seal::{BlockBuffer, BlockSealer};
 use crate::pack::writer::PackWriter;
@@ -27,6 +26,10 @@ const MAX_XATTR_BYTES: usize = 4 << 20;
 /// The most of a file that is read where its size says that it is empty, as in `/proc` and on some file systems that make their
 /// content up: far more than such files have, and an end to one that has none.
 const MAX_SIZELESS_BYTES: u64 = 64 << 20;
+
+/// What is read of a large file beyond the longest chunk: one whose end is not there yet is moved to the front, and with the room that
+/// this makes at the least, something is read.
+const READ_AHEAD_BYTES: usize = 64 << 10;
 
 /// What all workers share.
 pub(super) struct Shared<'a> {
@@ -52,8 +55,8 @@ pub(super) struct Done {
 struct Worker<'a> {
     shared: &'a Shared<'a>,
     sealer: BlockSealer,
-    /// Small blobs that wait for their block to fill.
-    buffer: BlockBuffer,
+    /// The block that is being filled.
+    block: BlockBuffer,
     /// The part of a large file that is being cut.
     stream: Vec<u8>,
     generation: u64,
@@ -64,7 +67,7 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
     let mut worker = Worker {
         shared,
         sealer: BlockSealer::new(shared.hasher.clone(), shared.level),
-        buffer: BlockBuffer::default(),
+        block: empty_block(shared),
         stream: Vec::new(),
         generation: 0,
     };
@@ -76,14 +79,19 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
                 let _ = results.send(done);
                 shared.queue.batch_done();
             }
-            Work::Chunks(serial, group) => {
-                worker.seal_chunks(group)?;
-                shared.queue.chunks_done(serial);
+            Work::Block(serial, mut block) => {
+                worker.sealer.seal(&mut block, shared.writer)?;
+                shared.queue.block_done(serial, block);
             }
             Work::Flush => worker.flush()?,
         }
     }
-    if shared.queue.is_stopped() { Ok(()) } else { worker.sealer.seal_buffer(&mut worker.buffer, shared.writer) }
+    if shared.queue.is_stopped() { Ok(()) } else { worker.seal() }
+}
+
+/// Blocks of content are as long as the longest chunk: that much memory is needed for it anyway.
+fn empty_block(shared: &Shared<'_>) -> BlockBuffer {
+    BlockBuffer::new(shared.chunker.max_bytes())
 }
 
 /// What was read of a file.
@@ -109,15 +117,13 @@ impl From<RepositoryError> for ReadFailure {
 
 impl Worker<'_> {
     fn flush(&mut self) -> Result<(), RepositoryError> {
-        self.sealer.seal_buffer(&mut self.buffer, self.shared.writer)?;
+        self.seal()?;
         self.shared.queue.flush_done();
         Ok(())
     }
 
-    fn seal_chunks(&mut self, group: ChunkGroup) -> Result<(), RepositoryError> {
-        self.sealer.seal_chunks(BlobType::Data, &group.chunks, self.shared.writer)?;
-        self.shared.queue.recycle(group);
-        Ok(())
+    fn seal(&mut self) -> Result<(), RepositoryError> {
+        self.sealer.seal(&mut self.block, self.shared.writer)
     }
 
     fn batch(&mut self, batch: Batch) -> Result<Done, RepositoryError> {
@@ -210,7 +216,7 @@ impl Worker<'_> {
     fn read_small(&mut self, reader: &mut dyn EntryReader, entry: &Entry, expected: u64) -> Result<Read, ReadFailure> {
         let expected = usize::try_from(expected).expect("small files fit memory");
         // Room for one byte more shows, with the same call, whether the file ends where it should.
-        let room = &mut self.buffer.spare(expected + 1)[..=expected];
+        let room = &mut self.block.spare(expected + 1)[..=expected];
         let read = fill(reader, room)
             .map_err(|error| ReadFailure::Entry(EntryError::io(&entry.path, "cannot read", &error)))?;
         let (filled, is_more) = (read.min(expected), read > expected);
@@ -221,10 +227,10 @@ impl Worker<'_> {
         let digest: [u8; 32] = Sha256::digest(&room[..filled]).into();
         let id = self.shared.hasher.id_of_digest(BlobType::Data, &digest);
         if self.shared.known.claim(&id) {
-            self.buffer.commit(BlobType::Data, id, filled);
+            self.block.commit(BlobType::Data, id, filled);
             self.shared.counters.new_bytes(filled as u64);
-            if self.buffer.bytes() >= BLOCK_TARGET_BYTES || self.buffer.blobs() >= MAX_BLOCK_BLOBS {
-                self.sealer.seal_buffer(&mut self.buffer, self.shared.writer)?;
+            if self.block.is_full() {
+                self.seal()?;
             }
         }
         Ok(Read { content: Content::Single { digest }, bytes: filled as u64, is_more })
@@ -232,25 +238,36 @@ impl Worker<'_> {
 
     fn read_large(&mut self, reader: &mut dyn EntryReader, entry: &Entry, expected: u64) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
-        // Room for two chunks: what is left over is moved to the front once for each chunk at most.
         let mut stream = std::mem::take(&mut self.stream);
-        stream.resize(2 * max, 0);
-        let mut held = ChunkGroup::default();
-        let result = self.cut_stream(reader, entry, expected, &mut stream, &mut held);
+        stream.resize(max + READ_AHEAD_BYTES, 0);
+        let result = self.cut_stream(reader, entry, expected, &mut stream);
         self.stream = stream;
-        // Whatever became of the file: others may count on these chunks, because they were claimed.
-        self.pass_on(&mut held)?;
         result
     }
 
-    /// Lets somebody seal the chunks: others compress while this thread goes on reading; when they are busy, it compresses itself.
-    fn pass_on(&mut self, held: &mut ChunkGroup) -> Result<(), RepositoryError> {
-        if held.chunks.is_empty() {
-            return Ok(());
+    /// Adds a chunk to the block that is being filled.
+    fn add_chunk(&mut self, id: BlobId, chunk: &[u8]) -> Result<(), RepositoryError> {
+        if !self.block.has_room_for(chunk.len()) {
+            self.pass_on()?;
         }
-        match self.shared.queue.offer_chunks(std::mem::take(held)) {
-            Ok(()) => Ok(()),
-            Err(group) => self.seal_chunks(group),
+        self.block.push(BlobType::Data, id, chunk);
+        if self.block.is_full() { self.pass_on() } else { Ok(()) }
+    }
+
+    /// Lets somebody seal the block: others compress while this thread goes on reading; when they are busy, it compresses itself.
+    fn pass_on(&mut self) -> Result<(), RepositoryError> {
+        let block = std::mem::replace(&mut self.block, empty_block(self.shared));
+        match self.shared.queue.offer_block(block) {
+            Ok(spare) => {
+                if let Some(spare) = spare {
+                    self.block = spare;
+                }
+                Ok(())
+            }
+            Err(block) => {
+                self.block = block;
+                self.seal()
+            }
         }
     }
 
@@ -260,7 +277,6 @@ impl Worker<'_> {
         entry: &Entry,
         expected: u64,
         stream: &mut [u8],
-        held: &mut ChunkGroup,
     ) -> Result<Read, ReadFailure> {
         let max = self.shared.chunker.max_bytes();
         let mut whole = two_lane::Sha256::new();
@@ -269,7 +285,15 @@ impl Worker<'_> {
         let (mut from, mut to, mut read_bytes) = (0, 0, 0u64);
         let (mut at_end, mut is_more) = (false, false);
         loop {
-            if !at_end && to - from < max {
+            if from == to && at_end {
+                break;
+            }
+            if self.shared.cancel.is_cancelled() || self.shared.queue.is_stopped() {
+                return Err(ReadFailure::Cancelled);
+            }
+            let cut = self.shared.chunker.cut(&stream[from..to]);
+            if !at_end && cut == to - from && cut < max {
+                // Where it ends is not to be seen yet.
                 stream.copy_within(from..to, 0);
                 (from, to) = (0, to - from);
                 // A file that grows without end is read up to the length it had when it was opened, and a byte more to see that.
@@ -282,14 +306,9 @@ impl Worker<'_> {
                 to += filled;
                 read_bytes += filled as u64;
                 at_end = is_more || read < room;
+                continue;
             }
-            if from == to {
-                break;
-            }
-            if self.shared.cancel.is_cancelled() || self.shared.queue.is_stopped() {
-                return Err(ReadFailure::Cancelled);
-            }
-            let chunk = &stream[from..from + self.shared.chunker.cut(&stream[from..to])];
+            let chunk = &stream[from..from + cut];
             let is_whole = at_end && chunks.is_empty() && from + chunk.len() == to;
             last_digest = if is_whole { Sha256::digest(chunk).into() } else { digest_with(&mut whole, chunk) };
             let id = self.shared.hasher.id_of_digest(BlobType::Data, &last_digest);
@@ -298,13 +317,9 @@ impl Worker<'_> {
             self.shared.counters.read(chunk.len() as u64);
             if self.shared.known.claim(&id) {
                 self.shared.counters.new_bytes(chunk.len() as u64);
-                held.chunks.push((id, self.shared.queue.copy(chunk)));
-                if held.chunks.len() == two_lane::LANES {
-                    self.pass_on(held)?;
-                }
+                self.add_chunk(id, chunk)?;
             }
             if self.shared.queue.take_flush(&mut self.generation) {
-                self.pass_on(held)?;
                 self.flush()?;
             }
         }

@@ -192,10 +192,10 @@ impl Envelope {
 
 /// Appends `codec ‖ varint length ‖ payload`.
 pub fn put_payload(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>) {
-    let (codec, stored) = compressor.compress(payload);
-    out.push(codec.number());
+    let codec_at = out.len();
+    out.push(0);
     put_varint(out, payload.len() as u64);
-    out.extend_from_slice(stored);
+    out[codec_at] = compressor.append(payload, out).number();
 }
 
 /// Decodes `codec ‖ varint length ‖ payload`.

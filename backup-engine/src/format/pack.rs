@@ -108,16 +108,17 @@ impl PackTable {
 
 /// Appends a block's plaintext: `codec ‖ varint n ‖ lengths ‖ payload`.
 ///
-/// Takes just the memory that this and the tag of the seal need: blocks are kept until their pack is stored.
+/// Keeps just the memory that this and the tag of the seal need: blocks are held until their pack is stored.
 pub fn put_block(compressor: &mut Compressor, lengths: &[u32], raw: &[u8], out: &mut Vec<u8>) {
-    let (codec, payload) = compressor.compress(raw);
-    out.reserve_exact(1 + (1 + lengths.len()) * MAX_VARINT_U32_BYTES + payload.len() + TAG_BYTES);
-    out.push(codec.number());
+    out.reserve_exact(1 + (1 + lengths.len()) * MAX_VARINT_U32_BYTES + raw.len() + TAG_BYTES);
+    let codec_at = out.len();
+    out.push(0);
     put_varint(out, lengths.len() as u64);
     for &length in lengths {
         put_varint(out, u64::from(length));
     }
-    out.extend_from_slice(payload);
+    out[codec_at] = compressor.append(raw, out).number();
+    out.shrink_to(out.len() + TAG_BYTES);
 }
 
 /// A decoded block: its blobs one after the other.

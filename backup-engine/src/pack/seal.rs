@@ -1,20 +1,22 @@
 //! Blobs become blocks: compressed, sealed, and verified before anybody relies on them.
 
-use bytes::Bytes;
-
 use super::writer::{PackWriter, Reservation};
 use crate::compress::{Compressor, Decompressor, MAX_KEPT_BYTES};
 use crate::crypto::BlobHasher;
-use crate::crypto::two_lane::{Digest, LANES, digest_all};
+use crate::crypto::two_lane::{Digest, digest_all};
 use crate::error::RepositoryError;
 use crate::format::BlobType;
 use crate::format::envelope::{Envelope, FRAME_PREFIX_BYTES, FramePrefix, FrameRole};
-use crate::format::pack::{BlobEntry, Block, put_block};
+use crate::format::pack::{BlobEntry, Block, MAX_BLOCK_BLOBS, put_block};
 use crate::id::BlobId;
 
 /// Collects blobs until they fill a block.
-#[derive(Debug, Default)]
+///
+/// What stands near each other compresses together, and better the more there is of it. But who wants one blob has to fetch and
+/// decompress the whole block, and damage costs all of it (decision 0011).
+#[derive(Debug)]
 pub struct BlockBuffer {
+    max_bytes: usize,
     /// Keeps its length between blocks, so that its memory is cleared once and not for every blob.
     buffer: Vec<u8>,
     used: usize,
@@ -23,10 +25,20 @@ pub struct BlockBuffer {
 }
 
 impl BlockBuffer {
+    /// An empty buffer for blocks of at most so many bytes, and for longer blobs one by one.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, buffer: Vec::new(), used: 0, lengths: Vec::new(), ids: Vec::new() }
+    }
+
     /// Room for the next blob, at least `len` bytes; what it holds is undefined until it is written.
     pub fn spare(&mut self, len: usize) -> &mut [u8] {
-        if self.buffer.len() < self.used + len {
-            self.buffer.resize(self.used + len, 0);
+        let needed = self.used + len;
+        if self.buffer.is_empty() {
+            // All at once: pages that nobody writes to cost nothing.
+            self.buffer = vec![0; needed.max(self.max_bytes)];
+        } else if self.buffer.len() < needed {
+            self.buffer.reserve_exact(needed - self.buffer.len());
+            self.buffer.resize(needed, 0);
         }
         &mut self.buffer[self.used..]
     }
@@ -44,20 +56,28 @@ impl BlockBuffer {
         self.commit(blob_type, id, bytes.len());
     }
 
+    /// Whether it is time to seal it: hardly a chunk fits what is left.
+    pub fn is_full(&self) -> bool {
+        self.used >= self.max_bytes - self.max_bytes / 8 || self.ids.len() >= MAX_BLOCK_BLOBS
+    }
+
+    /// Whether a blob of so many bytes belongs into this block.
+    pub fn has_room_for(&self, len: usize) -> bool {
+        self.ids.is_empty() || self.used + len <= self.max_bytes
+    }
+
     /// How many bytes the blobs have together.
     pub fn bytes(&self) -> usize {
         self.used
-    }
-
-    /// How many blobs there are.
-    pub fn blobs(&self) -> usize {
-        self.ids.len()
     }
 
     fn clear(&mut self) {
         self.used = 0;
         self.lengths.clear();
         self.ids.clear();
+        if self.buffer.len() > MAX_KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
     }
 }
 
@@ -67,22 +87,9 @@ pub struct BlockSealer {
     compressor: Compressor,
     decompressor: Decompressor,
     reopened: Vec<u8>,
-    /// The blocks as they come back from what will be stored: as many as are sealed at a time, and hashed together.
-    verified: [Block; LANES],
+    /// The block as it comes back from what will be stored.
+    verified: Block,
     digests: Vec<Digest>,
-}
-
-/// What becomes one block.
-struct RawBlock<'a> {
-    lengths: &'a [u32],
-    ids: &'a [(BlobType, BlobId)],
-    raw: &'a [u8],
-}
-
-/// A block in the form in which it will be stored.
-struct SealedBlock<'a> {
-    reservation: Reservation<'a>,
-    bytes: Bytes,
 }
 
 impl BlockSealer {
@@ -93,92 +100,57 @@ impl BlockSealer {
             compressor: Compressor::new(level),
             decompressor: Decompressor::new(),
             reopened: Vec::new(),
-            verified: Default::default(),
+            verified: Block::default(),
             digests: Vec::new(),
         }
     }
 
     /// Seals what a buffer holds into a pack and empties the buffer; does nothing when it holds nothing.
-    pub fn seal_buffer(&mut self, buffer: &mut BlockBuffer, writer: &PackWriter) -> Result<(), RepositoryError> {
-        if buffer.ids.is_empty() {
+    pub fn seal(&mut self, block: &mut BlockBuffer, writer: &PackWriter) -> Result<(), RepositoryError> {
+        if block.ids.is_empty() {
             return Ok(());
         }
-        let block = RawBlock { lengths: &buffer.lengths, ids: &buffer.ids, raw: &buffer.buffer[..buffer.used] };
-        self.seal(&[block], writer)?;
-        buffer.clear();
-        Ok(())
-    }
-
-    /// Seals large blobs, each as a block of its own, in their order.
-    pub fn seal_chunks(
-        &mut self,
-        blob_type: BlobType,
-        chunks: &[(BlobId, Vec<u8>)],
-        writer: &PackWriter,
-    ) -> Result<(), RepositoryError> {
-        let len = |raw: &[u8]| [u32::try_from(raw.len()).expect("a chunk is far smaller than 4 GiB")];
-        for chunks in chunks.chunks(LANES) {
-            let of_each: Vec<_> = chunks.iter().map(|(id, raw)| (len(raw), [(blob_type, *id)], raw)).collect();
-            let blocks: Vec<_> = of_each.iter().map(|(lengths, ids, raw)| RawBlock { lengths, ids, raw }).collect();
-            self.seal(&blocks, writer)?;
-        }
-        Ok(())
-    }
-
-    fn seal(&mut self, blocks: &[RawBlock<'_>], writer: &PackWriter) -> Result<(), RepositoryError> {
-        let mut frames = Vec::with_capacity(blocks.len());
-        for RawBlock { lengths, raw, .. } in blocks {
-            let mut frame = Vec::new();
-            Envelope::begin_frame(&mut frame);
-            put_block(&mut self.compressor, lengths, raw, &mut frame);
-            frames.push(frame);
-        }
-        let reservations = writer.reserve(blocks.len())?;
-        let mut sealed = Vec::with_capacity(blocks.len());
-        for (reservation, mut frame) in reservations.into_iter().zip(frames) {
-            reservation.envelope.seal_frame(FrameRole::Block, reservation.ordinal, &mut frame, 0);
-            sealed.push(SealedBlock { reservation, bytes: frame.into() });
-        }
-        self.verify(blocks, &sealed)?;
-        for (RawBlock { lengths, ids, .. }, SealedBlock { reservation, bytes }) in blocks.iter().zip(sealed) {
-            let blobs = lengths.iter().zip(*ids);
-            let blobs = blobs.map(|(&len_bytes, (_, id))| BlobEntry { prefix: id.prefix(), len_bytes }).collect();
-            writer.deliver(reservation, bytes, blobs)?;
-        }
+        let mut frame = Vec::new();
+        Envelope::begin_frame(&mut frame);
+        put_block(&mut self.compressor, &block.lengths, &block.buffer[..block.used], &mut frame);
+        let reservation = writer.reserve()?;
+        reservation.envelope.seal_frame(FrameRole::Block, reservation.ordinal, &mut frame, 0);
+        self.verify(block, &reservation, &frame)?;
+        let blobs = block.lengths.iter().zip(&block.ids);
+        let blobs = blobs.map(|(&len_bytes, (_, id))| BlobEntry { prefix: id.prefix(), len_bytes }).collect();
+        writer.deliver(reservation, frame.into(), blobs)?;
+        block.clear();
         Ok(())
     }
 
     /// Opens, decompresses and hashes the very bytes that will be stored: what memory or codec spoilt must not become a backup.
-    fn verify(&mut self, blocks: &[RawBlock<'_>], sealed: &[SealedBlock<'_>]) -> Result<(), RepositoryError> {
+    fn verify(
+        &mut self,
+        block: &BlockBuffer,
+        reservation: &Reservation<'_>,
+        frame: &[u8],
+    ) -> Result<(), RepositoryError> {
         let failed = |_| RepositoryError::FailedVerification;
-        let verified = &mut self.verified[..blocks.len()];
-        for (SealedBlock { reservation, bytes }, verified) in sealed.iter().zip(&mut *verified) {
-            let prefix = FramePrefix::decode(bytes).map_err(failed)?;
-            self.reopened.clear();
-            self.reopened.extend_from_slice(&bytes[FRAME_PREFIX_BYTES..]);
-            let plain = reservation.envelope.open_frame(prefix, &mut self.reopened).map_err(failed)?;
-            verified.decode(&mut self.decompressor, plain).map_err(failed)?;
-        }
-        digest_all(verified.iter().flat_map(Block::blobs), &mut self.digests);
-        let expected = blocks.iter().flat_map(|block| block.ids);
-        let sound = verified.iter().zip(blocks).all(|(verified, block)| verified.len() == block.ids.len())
-            && self
-                .digests
-                .iter()
-                .zip(expected)
-                .all(|(digest, (kind, id))| self.hasher.id_of_digest(*kind, digest) == *id);
-        for memory in verified.iter_mut().map(|block| &mut block.raw).chain([&mut self.reopened]) {
+        let prefix = FramePrefix::decode(frame).map_err(failed)?;
+        self.reopened.clear();
+        self.reopened.extend_from_slice(&frame[FRAME_PREFIX_BYTES..]);
+        let plain = reservation.envelope.open_frame(prefix, &mut self.reopened).map_err(failed)?;
+        self.verified.decode(&mut self.decompressor, plain).map_err(failed)?;
+        digest_all(self.verified.blobs(), &mut self.digests);
+        let is = |digest, &(kind, id): &(BlobType, BlobId)| self.hasher.id_of_digest(kind, digest) == id;
+        let is_sound = self.verified.len() == block.ids.len()
+            && self.digests.iter().zip(&block.ids).all(|(digest, expected)| is(digest, expected));
+        for memory in [&mut self.verified.raw, &mut self.reopened] {
             if memory.capacity() > MAX_KEPT_BYTES {
                 *memory = Vec::new();
             }
         }
-        if sound { Ok(()) } else { Err(RepositoryError::FailedVerification) }
+        if is_sound { Ok(()) } else { Err(RepositoryError::FailedVerification) }
     }
 
     /// How much memory it holds on to between blocks.
     #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
-        let verified: usize = self.verified.iter().map(|block| block.raw.capacity()).sum();
-        verified + self.reopened.capacity() + self.compressor.kept_bytes()
+        self.verified.raw.capacity() + self.reopened.capacity()
     }
 }

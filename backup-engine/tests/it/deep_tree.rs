@@ -9,7 +9,7 @@ use backup_engine::format::record::TreeRoot;
 use backup_engine::format::tree::{Content, InnerNode, LeafBuilder, NodeChild, TreeEntry};
 use backup_engine::format::{BlobType, ObjectKind};
 use backup_engine::id::BlobId;
-use backup_engine::pack::seal::BlockSealer;
+use backup_engine::pack::seal::{BlockBuffer, BlockSealer};
 use backup_engine::pack::upload::Uploader;
 use backup_engine::pack::writer::PackWriter;
 use backup_engine::repository::Repository;
@@ -30,7 +30,9 @@ struct NodeStore {
 impl NodeStore {
     fn put(&mut self, blob: &[u8]) -> BlobId {
         let id = self.repository.store().keyring().hasher().id(BlobType::Tree, blob);
-        self.sealer.seal_chunks(BlobType::Tree, &[(id, blob.to_vec())], &self.writer).unwrap();
+        let mut block = BlockBuffer::new(1);
+        block.push(BlobType::Tree, id, blob);
+        self.sealer.seal(&mut block, &self.writer).unwrap();
         id
     }
 

@@ -128,7 +128,7 @@ async fn what_is_stored_of_a_file_is_indexed_while_it_is_read() {
         }
         let mut running = begin(watched(), source, options).await;
         gate.let_read(8).await;
-        // Chunks are sealed two at a time, and two share a pack then.
+        // Each chunk is a block here, and each block a pack.
         for _ in 0..3 {
             wait_for(&mut running.puts, "packs/").await;
         }

@@ -5,4 +5,5 @@
 
 mod flaky;
 mod flat;
+mod guide;
 mod python_reader;
