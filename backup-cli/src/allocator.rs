@@ -1,7 +1,7 @@
 //! A setting of the C library's allocator, which is the process's own business and so the binary's.
 
-/// Blocks from this size on go back to the system when they are freed. Larger than most blocks of a pack, which are used again and
-/// again; smaller than large chunks and packs, of which a few are held at a time.
+/// Blocks from this size on go back to the system when they are freed: buffers and packs, of which a few are held at a time. What comes
+/// and goes by the thousand is smaller.
 const RETURNED_BYTES: libc::c_int = 1 << 20;
 
 /// Keeps the allocator from holding on to the memory of large blocks.

@@ -59,6 +59,23 @@ fn tool(name: &str) -> Option<PathBuf> {
     ["/usr/sbin", "/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
+/// A restore of `data` to `data` on the stick, that removes what the backup doesn't have.
+fn restore_arguments(home: &Home, stick: &Path) -> Vec<String> {
+    let data = home.join("data").canonicalize().unwrap();
+    // All of the path but its beginning, `/`, and its end.
+    let strip = (data.components().count() - 2).to_string();
+    let arguments =
+        ["restore", "latest", data.to_str().unwrap(), "--target", stick.to_str().unwrap(), "--strip", &strip];
+    arguments.iter().chain(&["--delete", "--conflict", "keep-backup"]).map(|&argument| argument.to_owned()).collect()
+}
+
+/// The report of that restore.
+fn restore_with_delete(home: &Home, stick: &Path) -> serde_json::Value {
+    let arguments = restore_arguments(home, stick);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    home.json(&arguments).pop().unwrap()
+}
+
 #[test]
 fn delete_keeps_what_was_restored_under_another_spelling() {
     let Some(stick) = Stick::mount("delete_keeps_what_was_restored_under_another_spelling") else { return };
@@ -68,22 +85,31 @@ fn delete_keeps_what_was_restored_under_another_spelling() {
     home.done(&["init"]);
     home.done(&["create", "data"]);
     let out = stick.path();
-    let target = out.to_str().unwrap();
     fs::create_dir_all(out.join("DATA/LETTERS")).unwrap();
     for name in ["DATA/LETTERS/BANK.TXT", "DATA/LETTERS/gone", "DATA/README", "DATA/gone"] {
         fs::write(out.join(name), "old").unwrap();
     }
-    let data = home.join("data").canonicalize().unwrap();
-    // All of the path but its beginning, `/`, and its end.
-    let strip = (data.components().count() - 2).to_string();
-    let restore = ["restore", "latest", data.to_str().unwrap(), "--target", target, "--strip", &strip];
-    let restore = [restore.as_slice(), &["--delete", "--conflict", "keep-backup"]].concat();
-    let report = home.json(&restore);
-    assert_eq!(report.last().unwrap()["deleted"], 2);
+    assert_eq!(restore_with_delete(&home, &out)["deleted"], 2);
     for name in ["data/Letters/Bank.txt", "data/Readme"] {
         assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "new", "{name}");
     }
     for name in ["data/letters/gone", "data/gone"] {
         assert!(!out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn delete_spares_what_two_directories_that_became_one_have_brought() {
+    let Some(stick) = Stick::mount("delete_spares_what_two_directories_that_became_one_have_brought") else { return };
+    let home = Home::new();
+    for name in ["data/Docs/a", "data/Docs/both", "data/docs/b"] {
+        home.write(name, name);
+    }
+    home.done(&["init"]);
+    home.done(&["create", "data"]);
+    let report = restore_with_delete(&home, &stick.path());
+    assert_eq!(report["deleted"], 0, "{report}");
+    for name in ["data/Docs/a", "data/Docs/both", "data/docs/b"] {
+        assert_eq!(fs::read_to_string(stick.path().join(name)).unwrap(), name);
     }
 }

@@ -141,12 +141,13 @@ impl Queue {
             if state.stopped {
                 return None;
             }
-            if let Some((serial, block)) = state.blocks.pop_front() {
-                return Some(Work::Block(serial, block));
-            }
+            // First, or a worker that finds a block each time would never flush; the blocks are waited for as well.
             if *generation < state.generation {
                 *generation = state.generation;
                 return Some(Work::Flush);
+            }
+            if let Some((serial, block)) = state.blocks.pop_front() {
+                return Some(Work::Block(serial, block));
             }
             if let Some(batch) = state.batches.pop_front() {
                 state.busy += 1;
@@ -157,6 +158,11 @@ impl Queue {
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// A block that waits, for a worker in the middle of a long file: where all are, nobody else would take it.
+    pub(super) fn take_block(&self) -> Option<(u64, BlockBuffer)> {
+        self.state().blocks.pop_front()
     }
 
     /// Says that a worker is done with a batch.
@@ -224,9 +230,9 @@ mod tests {
         queue.offer_block(BlockBuffer::new(1)).unwrap();
         assert!(queue.take_flush(&mut reading));
         queue.flush_done();
-        let Some(Work::Block(serial, block)) = queue.pop(&mut idle) else { panic!("the block comes first") };
-        assert!(matches!(queue.pop(&mut idle), Some(Work::Flush)));
+        assert!(matches!(queue.pop(&mut idle), Some(Work::Flush)), "it is not put off by blocks that wait");
         queue.flush_done();
+        let Some(Work::Block(serial, block)) = queue.pop(&mut idle) else { panic!("a block waits") };
         assert!(!queue.is_flushed(2), "the block is not sealed");
         queue.block_done(serial, block);
         assert!(queue.is_flushed(2));

@@ -79,10 +79,7 @@ pub(super) fn work(shared: &Shared<'_>, results: &Sender<Done>) -> Result<(), Re
                 let _ = results.send(done);
                 shared.queue.batch_done();
             }
-            Work::Block(serial, mut block) => {
-                worker.sealer.seal(&mut block, shared.writer)?;
-                shared.queue.block_done(serial, block);
-            }
+            Work::Block(serial, block) => worker.seal_of_other(serial, block)?,
             Work::Flush => worker.flush()?,
         }
     }
@@ -119,6 +116,13 @@ impl Worker<'_> {
     fn flush(&mut self) -> Result<(), RepositoryError> {
         self.seal()?;
         self.shared.queue.flush_done();
+        Ok(())
+    }
+
+    /// Seals a block that another worker filled.
+    fn seal_of_other(&mut self, serial: u64, mut block: BlockBuffer) -> Result<(), RepositoryError> {
+        self.sealer.seal(&mut block, self.shared.writer)?;
+        self.shared.queue.block_done(serial, block);
         Ok(())
     }
 
@@ -215,6 +219,9 @@ impl Worker<'_> {
 
     fn read_small(&mut self, reader: &mut dyn EntryReader, entry: &Entry, expected: u64) -> Result<Read, ReadFailure> {
         let expected = usize::try_from(expected).expect("small files fit memory");
+        if !self.block.has_room_for(expected) {
+            self.seal()?;
+        }
         // Room for one byte more shows, with the same call, whether the file ends where it should.
         let room = &mut self.block.spare(expected + 1)[..=expected];
         let read = fill(reader, room)
@@ -321,6 +328,9 @@ impl Worker<'_> {
             }
             if self.shared.queue.take_flush(&mut self.generation) {
                 self.flush()?;
+                if let Some((serial, block)) = self.shared.queue.take_block() {
+                    self.seal_of_other(serial, block)?;
+                }
             }
         }
         let content = match chunks.len() {

@@ -14,7 +14,7 @@ use crate::index::{BlobIndex, BlobLocation};
 /// Frames this near to each other in a pack are fetched with one request.
 const MAX_GAP_BYTES: u64 = 64 * 1024;
 
-/// A request for neighbouring frames ends at about this size: two for each worker are held in memory.
+/// A request for neighbouring frames ends with the frame that reaches this size: two for each worker are held in memory.
 const RUN_BYTES: u64 = 2 << 20;
 
 /// A window ends at so many files: enough that blocks are shared, few enough to hold in memory.
@@ -131,6 +131,8 @@ pub(super) enum After {
     DeleteExtra {
         directory: EntryPath,
         keep: Vec<Vec<u8>>,
+        /// Whether another directory of the backup has a name that differs in case only.
+        has_twin: bool,
     },
 }
 

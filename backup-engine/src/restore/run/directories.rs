@@ -1,5 +1,7 @@
 //! Directories that the walk is in: made when something comes below them, finished when it leaves them.
 
+use std::collections::HashSet;
+
 use backup_core::{Coverage, Entry, EntryError, EntryKind, EntryPath};
 
 use super::Restore;
@@ -20,6 +22,10 @@ pub(super) struct OpenDirectory {
     pub(super) beside: Vec<Vec<u8>>,
     /// Whether everything that was in it is restored, so that anything else may be deleted.
     pub(super) complete: bool,
+    /// Names of the directories in it, without regard to case; only filled when anything is to be deleted.
+    pub(super) folded: HashSet<String>,
+    /// Whether one that came before it in the same directory has a name that differs in case only.
+    pub(super) has_twin: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +91,12 @@ impl Restore<'_> {
             Some(OpenDirectory { made: Made::No, .. }) => Made::No,
             _ => Made::NotYet,
         };
+        let mut has_twin = false;
+        if self.options.delete_extra
+            && let (Some(parent), Some(entry)) = (self.directories.last_mut(), &entry)
+        {
+            has_twin = !parent.folded.insert(String::from_utf8_lossy(entry.path.name()).to_lowercase());
+        }
         self.directories.push(OpenDirectory {
             source,
             entry,
@@ -93,6 +105,8 @@ impl Restore<'_> {
             names: Vec::new(),
             beside: Vec::new(),
             complete,
+            folded: HashSet::new(),
+            has_twin,
         });
     }
 
@@ -187,7 +201,8 @@ impl Restore<'_> {
             let Some(entry) = open.entry else { continue };
             let Made::Yes { fresh } = open.made else { continue };
             if self.options.delete_extra && open.complete && !fresh {
-                self.window.after.push(After::DeleteExtra { directory: entry.path.clone(), keep: open.names });
+                let (directory, keep, has_twin) = (entry.path.clone(), open.names, open.has_twin);
+                self.window.after.push(After::DeleteExtra { directory, keep, has_twin });
             }
             if open.standing == Standing::Asked || (fresh && open.standing == Standing::Leads) {
                 self.window.after.push(After::FinishDirectory(entry));
@@ -223,9 +238,21 @@ impl Restore<'_> {
     }
 
     /// Removes what the backup doesn't have from a directory of which it has everything.
-    pub(super) fn delete_extra(&mut self, directory: &EntryPath, keep: &[Vec<u8>]) -> Result<(), EntryError> {
+    pub(super) fn delete_extra(
+        &mut self,
+        directory: &EntryPath,
+        keep: &[Vec<u8>],
+        has_twin: bool,
+    ) -> Result<(), EntryError> {
         if self.options.dry_run && self.target.inspect(directory)?.is_none() {
             return Ok(());
+        }
+        if has_twin {
+            // Where the target doesn't tell them apart, two directories became one, and what is of the other is in it.
+            let Some(parent) = directory.parent() else { return Ok(()) };
+            if !self.target.extra_names(&parent, &[])?.iter().any(|name| name == directory.name()) {
+                return Ok(());
+            }
         }
         for name in self.target.extra_names(directory, keep)? {
             let Ok(path) = directory.join(&name) else { continue };

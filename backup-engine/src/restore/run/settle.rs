@@ -94,7 +94,7 @@ impl Restore<'_> {
 
     fn finish(&mut self, after: After) -> Result<(), EntryError> {
         match after {
-            After::DeleteExtra { directory, keep } => self.delete_extra(&directory, &keep),
+            After::DeleteExtra { directory, keep, has_twin } => self.delete_extra(&directory, &keep, has_twin),
             _ if self.options.dry_run => Ok(()),
             After::Special(placed) => {
                 let made = self.clear(&placed).and_then(|()| self.target.create_special(&placed.entry));

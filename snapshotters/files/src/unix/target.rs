@@ -155,12 +155,16 @@ impl FilesTarget {
         let names = Names::list(opened.as_fd(), &mut ListBuffer::new())?;
         let stand = |name: &[u8]| match statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some((stat::device(&stat), stat::inode(&stat)))),
-            Err(Errno::NOENT) => Ok(None),
+            // A name that the file system can't have stands there no more than one that is missing.
+            Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL) => Ok(None),
             Err(errno) => Err(errno.into()),
         };
-        let mut extra = extra::beyond(names.iter().map(|(name, _)| name), keep, stand)?;
-        extra.retain(|name| !temp::is_temp(name) && !self.kept.has(&[directory.as_bytes(), name].join(&b'/')));
-        Ok(extra)
+        let is_kept = |name: &[u8]| self.kept.has(&[directory.as_bytes(), name].join(&b'/'));
+        // What is neither to be removed nor asked for takes no part.
+        let is_wanted = |name: &[u8]| keep.iter().any(|keep| keep == name);
+        let listed = names.iter().map(|(name, _)| name);
+        let listed = listed.filter(|name| !temp::is_temp(name) && (!is_kept(name) || is_wanted(name)));
+        extra::beyond(listed.collect(), keep, stand)
     }
 
     fn describe(&self, path: &EntryPath, dir: &Dir, stat: &Stat) -> io::Result<Entry> {

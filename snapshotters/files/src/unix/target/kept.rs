@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::extra::folded;
 use crate::unix::roots;
 
-/// What is kept below a target, by entry path.
+/// What is kept below a target, by entry path as a file system that doesn't tell capitals apart may see it: such a one lists a
+/// repository under another spelling than its path was given in. Elsewhere, what differs in case only is spared with it.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Vec<Vec<u8>>);
 
@@ -19,7 +21,7 @@ impl Kept {
             }
             above.iter().find_map(|above| Some(path.strip_prefix(above.as_slice())?.strip_prefix(b"/")?.to_vec()))
         };
-        Self(roots::left_out(paths).iter().filter_map(|path| within(path)).collect())
+        Self(roots::left_out(paths).iter().filter_map(|path| within(path)).map(|path| folded(&path)).collect())
     }
 
     /// Whether a path is one of them, lies in one, or leads to one.
@@ -27,7 +29,11 @@ impl Kept {
         let is_within = |inner: &[u8], outer: &[u8]| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.first().is_none_or(|&byte| byte == b'/'))
         };
-        self.0.iter().any(|kept| is_within(kept, path) || is_within(path, kept))
+        if self.0.is_empty() {
+            return false;
+        }
+        let path = folded(path);
+        self.0.iter().any(|kept| is_within(kept, &path) || is_within(&path, kept))
     }
 }
 
@@ -41,7 +47,7 @@ mod tests {
         let kept = dir.path().join("a/keep");
         std::fs::create_dir_all(&kept).unwrap();
         let below = Kept::below(dir.path(), std::slice::from_ref(&kept));
-        for path in ["a", "a/keep", "a/keep/x/y"] {
+        for path in ["a", "a/keep", "a/keep/x/y", "A", "a/KEEP"] {
             assert!(below.has(path.as_bytes()), "{path}");
         }
         for path in ["b", "a/b", "a/keeper", "a/kee"] {
