@@ -37,12 +37,12 @@ pub(super) fn prepare(
     source: &dyn Snapshotter,
     options: &CreateOptions,
     record: &SourceRecord,
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     cancel: &CancelToken,
 ) -> Result<Prepared, CreateError> {
     let interrupted = find_interrupted(repository, handle, session)?;
     sweep_uploads(repository, handle, &interrupted);
-    let base = read_base(repository, handle, options, record, !interrupted.is_empty())?;
+    let base = read_base(repository, session, options, record, !interrupted.is_empty())?;
     let clock = &**repository.clock();
     let view = source.begin(&SourceContext { clock, cancel, left_out: &options.left_out })?;
     Ok(Prepared { interrupted, base, view })
@@ -50,22 +50,22 @@ pub(super) fn prepare(
 
 fn read_base(
     repository: &Repository,
-    handle: &Handle,
+    session: &mut Session<'_>,
     options: &CreateOptions,
     source: &SourceRecord,
     is_resumed: bool,
 ) -> Result<Base, RepositoryError> {
-    let mut loaded = handle.block_on(repository.load_index())?;
+    let mut loaded = session.alive_while(repository.load_index())?;
     // Packs that an interrupted run stored last, or that only a damaged index object named, need not be stored again.
     if (is_resumed || !loaded.damaged.is_empty() || loaded.objects == 0)
-        && handle.block_on(repository.adopt_orphans(&loaded))?.packs > 0
+        && session.alive_while(repository.adopt_orphans(&loaded))?.packs > 0
     {
-        loaded = handle.block_on(repository.load_index())?;
+        loaded = session.alive_while(repository.load_index())?;
     }
     let index = loaded.index;
-    mark_known_damage(repository, handle, &index)?;
-    let reader = Arc::new(BlobReader::new(handle.clone(), repository.store().clone(), Arc::new(index)));
-    let snapshots = handle.block_on(repository.list_snapshots())?.snapshots;
+    mark_known_damage(repository, session, &index)?;
+    let reader = Arc::new(BlobReader::new(session.handle().clone(), repository.store().clone(), Arc::new(index)));
+    let snapshots = session.alive_while(repository.list_snapshots())?.snapshots;
     let parent = snapshots
         .into_iter()
         .filter(|snapshot| snapshot.record.host == options.host && snapshot.record.source == *source)
@@ -76,10 +76,14 @@ fn read_base(
 /// Treats what is known to be lost as absent, so that this run stores it again.
 ///
 /// Packs are listed where that is cheap; damage inside packs is known from the records of earlier checks.
-fn mark_known_damage(repository: &Repository, handle: &Handle, index: &BlobIndex) -> Result<(), RepositoryError> {
+fn mark_known_damage(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    index: &BlobIndex,
+) -> Result<(), RepositoryError> {
     /// Above this many packs, a listing takes long enough to leave it to `check`.
     const MAX_LISTED_PACKS: usize = 20_000;
-    for damaged in handle.block_on(repository.known_damage())? {
+    for damaged in session.alive_while(repository.known_damage())? {
         let (key, offset) =
             damaged.split_once('#').map_or((damaged.as_str(), None), |(key, offset)| (key, offset.parse().ok()));
         if let Some(pack) = backup_core::ObjectKey::new(key).ok().as_ref().and_then(layout::pack_of) {
@@ -88,7 +92,7 @@ fn mark_known_damage(repository: &Repository, handle: &Handle, index: &BlobIndex
     }
     let is_cheap = !repository.store().backend().info().capabilities.requests_are_dear;
     if is_cheap && index.packs().len() <= MAX_LISTED_PACKS {
-        let listed = handle.block_on(repository.store().list(&layout::packs()))?;
+        let listed = session.alive_while(repository.store().list(&layout::packs()))?;
         let sizes: BTreeMap<PackId, u64> =
             listed.into_iter().filter_map(|meta| Some((layout::pack_of(&meta.key)?, meta.size_bytes))).collect();
         let lost: Vec<PackId> = index

@@ -1,5 +1,6 @@
 //! The session of a run: its presence, its checkpoints, and what an earlier interrupted run left (format §10).
 
+use std::pin::pin;
 use std::time::Duration;
 
 use backup_core::{ObjectKey, ObjectMeta, StorageErrorKind, Timestamp};
@@ -8,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::queue::Queue;
 use super::sink::TreeSink;
+use super::upkeep::TICK;
 use crate::crypto::random;
 use crate::error::RepositoryError;
 use crate::format::ObjectKind;
@@ -62,6 +64,11 @@ impl<'a> Session<'a> {
         &self.name
     }
 
+    /// The runtime that the run waits on.
+    pub(super) fn handle(&self) -> &'a Handle {
+        self.handle
+    }
+
     /// Stores the session's state; a tree must be complete and indexed, and replaces the one before.
     pub(super) fn put(&mut self, tree: Option<TreeRoot>, ended: bool) -> Result<(), RepositoryError> {
         let now = self.repository.clock().monotonic();
@@ -88,6 +95,22 @@ impl<'a> Session<'a> {
         let silent = self.repository.clock().monotonic().saturating_sub(self.heard);
         // The newest object counts alone, so it says again what the last checkpoint kept.
         if silent >= HEARTBEAT_EVERY { self.put(self.tree, false) } else { Ok(()) }
+    }
+
+    /// Waits for something that may take long, and says now and then that the run goes on.
+    pub(super) fn alive_while<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, RepositoryError>>,
+    ) -> Result<T, RepositoryError> {
+        let mut work = pin!(work);
+        loop {
+            // Made in the runtime, whose timer it needs.
+            let waited = self.handle.block_on(async { tokio::time::timeout(TICK, work.as_mut()).await });
+            match waited {
+                Ok(done) => return done,
+                Err(_) => self.keep_alive()?,
+            }
+        }
     }
 
     /// Removes the session after its snapshot is stored, or when nothing came of it.

@@ -60,7 +60,7 @@ pub(super) fn run(
     monitor.event(&Event::PhaseStarted { phase: Phase::Open, total: None });
     // Announced before the index is read: nobody may delete from then on what this run is about to rely on.
     let mut session = Session::begin(repository, handle, &options.host, &record)?;
-    let prepared = prepare(repository, handle, source, options, &record, &session, cancel);
+    let prepared = prepare(repository, handle, source, options, &record, &mut session, cancel);
     let Prepared { interrupted, base, view } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {

@@ -9,8 +9,8 @@ use super::counters::Counters;
 use crate::error::RepositoryError;
 use crate::pack::upload::Uploader;
 
-/// The longest wait for work to be finished before upkeep is seen to: a file of terabytes, or a pack on a slow line, is
-/// one piece of work. Real time; whether something is due is up to the repository's clock.
+/// The longest wait for work to be finished before upkeep is seen to: a file of terabytes, a pack on a slow line, or an index of many
+/// objects is one piece of work. Real time; whether something is due is up to the repository's clock.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// Progress is reported at most so often.

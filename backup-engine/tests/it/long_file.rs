@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::{CancelToken, Event, ManualClock, MemoryBackend, Monitor, ObjectKey, Snapshotter, Work};
+use backup_core::{CancelToken, Event, ManualClock, MemoryBackend, Monitor, ObjectKey, Silent, Snapshotter, Work};
 use backup_engine::create::{CreateError, CreateOptions, CreateReport};
 use backup_engine::format::ObjectKind;
 use backup_engine::format::record::SessionRecord;
@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::support::gate::{GatedSource, Gatekeeper};
 use crate::support::source::{MemorySource, Tree};
-use crate::support::watch::{WatchedBackend, wait_for};
-use crate::support::{CHUNK_BYTES, clock, create_options, noise, try_init};
+use crate::support::watch::{WatchedBackend, nothing, wait_for};
+use crate::support::{CHUNK_BYTES, clock, create_options, noise, open_over, try_init};
 
 const CHUNK: usize = 64 * 1024;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -191,6 +191,7 @@ async fn heartbeats_go_on_while_packs_are_on_their_way() {
                 }
             })
         }),
+        nothing(),
     );
     let mut tree = Tree::default();
     tree.file("small", b"content");
@@ -203,4 +204,49 @@ async fn heartbeats_go_on_while_packs_are_on_their_way() {
     assert_eq!(running.heard().await.sequence, 1);
     line.add_permits(100);
     running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_go_on_while_the_index_is_read() {
+    let memory = MemoryBackend::new();
+    let mut tree = Tree::default();
+    tree.file("small", b"content");
+    let source = Arc::new(MemorySource::new("test", tree));
+    begin((memory.clone(), WatchedBackend::only(&memory).0, unbounded_channel().1), source.clone(), create_options())
+        .await
+        .end()
+        .await;
+
+    let (line, (started, mut starts)) = (Arc::new(Semaphore::new(0)), unbounded_channel());
+    let slow = Arc::clone(&line);
+    let (store, mut puts) = WatchedBackend::new(
+        &memory,
+        nothing(),
+        Box::new(move |key| {
+            let (is_index, slow) = (key.as_str().starts_with("index/"), Arc::clone(&slow));
+            let started = started.clone();
+            Box::pin(async move {
+                if is_index {
+                    let _ = started.send(());
+                    slow.acquire().await.unwrap().forget();
+                }
+            })
+        }),
+    );
+    let clock = clock();
+    let repository = open_over(store, &clock).await.unwrap();
+    let running = repository.clone();
+    let created =
+        tokio::spawn(
+            async move { running.create(source, create_options(), Arc::new(Silent), CancelToken::new()).await },
+        );
+    let announced = wait_for(&mut puts, "sessions/").await;
+    starts.recv().await.unwrap();
+    clock.advance(10 * MINUTE);
+    let heartbeat = wait_for(&mut puts, "sessions/").await;
+    let of_session = |key: &ObjectKey| key.as_str().rsplit_once('/').unwrap().0.to_owned();
+    assert_eq!(of_session(&heartbeat), of_session(&announced));
+    assert_ne!(heartbeat, announced);
+    line.add_permits(100);
+    created.await.unwrap().unwrap();
 }

@@ -8,7 +8,7 @@ use backup_engine::create::CreateError;
 use backup_engine::error::RepositoryError;
 
 use crate::support::source::{MemorySource, Tree};
-use crate::support::watch::WatchedBackend;
+use crate::support::watch::{WatchedBackend, nothing};
 use crate::support::{clock, create, create_options, init, open_over};
 
 /// Files of a batch each, more batches than may be under way at once.
@@ -31,6 +31,7 @@ async fn put_that_panics_fails_the_run_and_the_next_one_succeeds() {
                 assert!(!key.as_str().starts_with(folder), "this backend panics on purpose");
                 Box::pin(std::future::ready(()))
             }),
+            nothing(),
         );
         let repository = open_over(store, &clock).await.unwrap();
         let mut options = create_options();

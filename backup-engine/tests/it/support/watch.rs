@@ -13,27 +13,37 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// What happens before a put.
-pub(crate) type BeforePut = Box<dyn Fn(&ObjectKey) -> BoxFuture<'static, ()> + Send + Sync>;
+/// What happens before a put or a get.
+pub(crate) type Before = Box<dyn Fn(&ObjectKey) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The store.
 pub(crate) struct WatchedBackend {
     inner: MemoryBackend,
-    before: BeforePut,
+    before_put: Before,
+    before_get: Before,
     stored: UnboundedSender<ObjectKey>,
 }
 
 impl WatchedBackend {
     /// A store that sends the key of each object that was put.
-    pub(crate) fn new(inner: &MemoryBackend, before: BeforePut) -> (Arc<Self>, UnboundedReceiver<ObjectKey>) {
+    pub(crate) fn new(
+        inner: &MemoryBackend,
+        before_put: Before,
+        before_get: Before,
+    ) -> (Arc<Self>, UnboundedReceiver<ObjectKey>) {
         let (stored, keys) = unbounded_channel();
-        (Arc::new(Self { inner: inner.clone(), before, stored }), keys)
+        (Arc::new(Self { inner: inner.clone(), before_put, before_get, stored }), keys)
     }
 
-    /// The same where nothing happens before a put.
+    /// The same where nothing happens before a put or a get.
     pub(crate) fn only(inner: &MemoryBackend) -> (Arc<Self>, UnboundedReceiver<ObjectKey>) {
-        Self::new(inner, Box::new(|_| Box::pin(std::future::ready(()))))
+        Self::new(inner, nothing(), nothing())
     }
+}
+
+/// Lets a call go on at once.
+pub(crate) fn nothing() -> Before {
+    Box::new(|_| Box::pin(std::future::ready(())))
 }
 
 impl fmt::Debug for WatchedBackend {
@@ -49,7 +59,7 @@ impl StorageBackend for WatchedBackend {
     }
 
     async fn put(&self, key: &ObjectKey, body: PutBody, options: &PutOptions) -> StorageResult<()> {
-        (self.before)(key).await;
+        (self.before_put)(key).await;
         self.inner.put(key, body, options).await?;
         // A test may have stopped to listen.
         let _ = self.stored.send(key.clone());
@@ -57,6 +67,7 @@ impl StorageBackend for WatchedBackend {
     }
 
     async fn get(&self, key: &ObjectKey, range: ByteRange) -> StorageResult<Bytes> {
+        (self.before_get)(key).await;
         self.inner.get(key, range).await
     }
 
