@@ -121,6 +121,8 @@ pub struct RestoreReport {
     pub problems: Vec<EntryError>,
     /// How many there were.
     pub problem_count: u64,
+    /// Files among them whose content is damaged or missing in the repository.
+    pub damaged_files: u64,
     /// How long it took.
     pub duration: Duration,
 }

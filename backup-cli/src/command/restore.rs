@@ -210,6 +210,7 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
             (report.skipped, "left as they are"),
             (report.kept_both, "restored beside what is there"),
             (report.deleted, if args.dry_run { "to be removed" } else { "removed" }),
+            (report.problem_count, "with problems"),
         ];
         let rest: Vec<String> = rest
             .iter()
@@ -218,6 +219,12 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
             .collect();
         if rest.is_empty() { Ok(()) } else { output.report(format!("   {}", rest.join(", "))) }
     };
+    if report.damaged_files > 0 {
+        output.say(
+            "damage of the repository: `backup check --read-data` finds all of it, and the next `backup create` stores again what \
+             the source still has",
+        );
+    }
     let shown = output.json("summary", &summary).and_then(|()| text());
     let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
     let exit = output.finished(shown, exit)?;

@@ -145,3 +145,28 @@ fn snapshot_is_named_by_the_beginning_of_its_id() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("there is no snapshot `00000000`"), "{}", ran.stderr);
 }
+
+#[test]
+fn restore_from_a_damaged_repository_counts_what_is_missing_and_says_how_it_heals() {
+    let home = Home::new();
+    let big: Vec<u8> = (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    home.write("src/big", &big);
+    home.write("src/empty", "");
+    home.done(&["init"]);
+    home.done(&["create", "src"]);
+    let (pack, mut bytes) = home.files("r/packs").into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let ran = home.run(&["restore", "latest", "--target", "out"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stdout.contains("1 with problems"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("backup check --read-data"), "{}", ran.stderr);
+    assert!(home.restored("out", "src/empty").exists() && !home.restored("out", "src/big").exists());
+    // That advice heals.
+    assert_eq!(home.run(&["check", "--read-data"]).code, 4);
+    home.done(&["create", "src"]);
+    home.done(&["restore", "latest", "--target", "out"]);
+    assert_eq!(fs::read(home.restored("out", "src/big")).unwrap(), big);
+}

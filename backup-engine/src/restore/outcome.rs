@@ -19,6 +19,7 @@ pub(super) struct Outcome {
     pub(super) done_bytes: AtomicU64,
     pub(super) kept_both: AtomicU64,
     pub(super) problem_count: AtomicU64,
+    pub(super) damaged_files: AtomicU64,
     pub(super) problems: Mutex<Vec<EntryError>>,
     pub(super) conflicts: Mutex<Vec<ConflictOutcome>>,
     pub(super) fatal: Mutex<Option<RepositoryError>>,

@@ -136,6 +136,7 @@ pub(super) fn run(
     report.read_bytes = outcome.read_bytes.into_inner();
     report.kept_both = outcome.kept_both.into_inner();
     report.problem_count = outcome.problem_count.into_inner();
+    report.damaged_files = outcome.damaged_files.into_inner();
     report.problems = outcome.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.conflicts = outcome.conflicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.duration = clock.monotonic().saturating_sub(began);

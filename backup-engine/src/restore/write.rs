@@ -221,16 +221,26 @@ impl<'a> Writer<'a> {
     }
 
     fn problem_once(&self, job: &FileJob, problem: EntryError) {
-        if !job.failed.swap(true, Ordering::AcqRel) {
+        self.first_problem(job, problem);
+    }
+
+    /// Tells a problem of a file that had none before, and says whether that is so.
+    fn first_problem(&self, job: &FileJob, problem: EntryError) -> bool {
+        let is_first = !job.failed.swap(true, Ordering::AcqRel);
+        if is_first {
             if let Some(lost) = &job.lost {
                 lost.store(true, Ordering::Release);
             }
             self.outcome.problem(problem);
         }
+        is_first
     }
 
     fn fail(&self, job: &FileJob, error: &RepositoryError) {
-        self.problem_once(job, EntryError::other(&job.entry.path, "cannot restore", chain(error)));
+        let is_first = self.first_problem(job, EntryError::other(&job.entry.path, "cannot restore", chain(error)));
+        if is_first && error.is_damage() {
+            self.outcome.damaged_files.fetch_add(1, Ordering::Relaxed);
+        }
         self.count_down(job);
     }
 
