@@ -110,6 +110,10 @@ pub(crate) enum Command {
     )]
     Create(create::CreateArgs),
     /// List snapshots.
+    ///
+    /// VERIFIED is the deepest level at which all of a snapshot was checked since it was made, and found sound: `structure` (all of it
+    /// is there), `objects` (its stored bytes are those that were written) or `data` (all of it was read, decrypted and verified);
+    /// `-` where no check was recorded, DAMAGED where one found damage that hurts it.
     #[command(after_help = "Example: backup snapshots --last 5")]
     Snapshots(SnapshotsArgs),
     /// List what is in a snapshot.

@@ -7,7 +7,7 @@ use backup_core::config::{Config, RepositoryConfig};
 use backup_core::registry::{ConnectContext, Registry};
 use backup_core::{Clock, SecretResolver, StorageBackend};
 use backup_engine::repository::{Repository, Unlock};
-use backup_engine::snapshots::{Snapshot, SnapshotList};
+use backup_engine::snapshots::{FindSnapshotError, Snapshot, SnapshotList};
 
 use crate::args::GlobalArgs;
 use crate::args::narrow::NarrowArgs;
@@ -16,8 +16,8 @@ use crate::environment::Environment;
 use crate::error::CliError;
 use crate::exit_code::Exit;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
 use crate::output::progress::Progress;
+use crate::output::{Output, human};
 use crate::secrets::SystemSecretResolver;
 use crate::unlock;
 
@@ -39,6 +39,8 @@ pub(crate) struct Place {
     /// How it was named.
     pub(crate) named: String,
     pub(crate) config: RepositoryConfig,
+    /// Whether nobody named it.
+    pub(crate) is_default: bool,
     /// A name of the configuration that looks like it.
     pub(crate) nearest: Option<String>,
 }
@@ -96,7 +98,7 @@ impl Context {
         let only = || (config.repositories.len() == 1).then(|| config.repositories.keys().next().cloned()).flatten();
         match named.or_else(only) {
             Some(named) => self.place_named(named),
-            None => self.place_named(self.default_place()?),
+            None => Ok(Place { is_default: true, ..self.place_named(self.default_place()?)? }),
         }
     }
 
@@ -119,7 +121,7 @@ impl Context {
             Some(_) => None,
             None => config.nearest_repository(&named).map(str::to_owned),
         };
-        Ok(Place { named, config: repository, nearest })
+        Ok(Place { named, config: repository, is_default: false, nearest })
     }
 
     /// Connects to a place; what failed for a passing reason is tried again from here on.
@@ -182,17 +184,23 @@ impl Context {
         named: &str,
         narrow: &NarrowArgs,
     ) -> Result<Snapshot, CliError> {
-        let list = self.list_snapshots(repository, narrow).await?;
+        let (list, all) = self.list_snapshots(repository, narrow).await?;
         list.find(named).map_err(|error| {
-            let failed = CliError::from_error(format!("cannot find the snapshot `{named}`"), &error);
-            match failed.exit {
-                Exit::Failed if narrow.is_open() => {
+            let message = format!("cannot find the snapshot `{named}`");
+            if let FindSnapshotError::Empty = error
+                && all > 0
+            {
+                let what = human::things(all as u64, "snapshot", "snapshots");
+                let failed = CliError::new(Exit::Failed, message);
+                return failed.because(format!("none of {what} matches")).hint(narrow.none_hint());
+            }
+            let failed = CliError::from_error(message, &error);
+            match (failed.exit, &error) {
+                (Exit::Failed, FindSnapshotError::Empty) => failed.hint("`backup create PATH` makes one"),
+                (Exit::Failed, _) if narrow.is_open() => {
                     failed.hint("`backup snapshots` lists them; name one by `latest` or by its id")
                 }
-                Exit::Failed => failed.hint(
-                    "only those count that --host, --source, --path and --tag ask for; \
-                     `backup snapshots` with the same options lists them",
-                ),
+                (Exit::Failed, _) => failed.hint(narrow.none_hint()),
                 _ => failed,
             }
         })
@@ -212,17 +220,18 @@ impl Context {
         Ok(found)
     }
 
-    /// All snapshots that count, and those that can't be read.
+    /// All snapshots that count and those that can't be read; and how many there are, whether they count or not.
     pub(crate) async fn list_snapshots(
         &self,
         repository: &Repository,
         narrow: &NarrowArgs,
-    ) -> Result<SnapshotList, CliError> {
+    ) -> Result<(SnapshotList, usize), CliError> {
         let narrow = narrow.narrow()?;
         let list = self.interrupt.or_stop(repository.list_snapshots()).await?;
         let mut list = list.map_err(|error| CliError::from_error("cannot list the snapshots", &error))?;
+        let all = list.snapshots.len();
         list.snapshots.retain(|it| narrow.accepts(&it.record.host, &it.record.source, &it.tags));
-        Ok(list)
+        Ok((list, all))
     }
 
     /// A monitor that shows what an operation does.

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use backup_core::EntryPath;
 
 use crate::error::CliError;
+use crate::unlock::quoted;
 
 /// The entry that an argument names; `None` for the top of everything.
 ///
@@ -26,6 +27,21 @@ pub(crate) fn entry(argument: &OsStr) -> Result<Option<EntryPath>, CliError> {
             .because(error.to_string())
             .hint("paths are absolute, as `backup ls` shows them")
     })
+}
+
+/// What to do about a path that is not in a snapshot.
+pub(crate) fn missing_hint(snapshot: &str, path: &EntryPath) -> String {
+    let mut hint = format!("`backup ls {snapshot}` shows what is in it, with paths as they are wanted here");
+    if path.as_bytes().contains(&b'\\') {
+        hint.push_str("; a name that is shown with `\\x0a` or the like is given to the shell as $'...\\x0a...'");
+    }
+    if snapshot == "latest" {
+        hint.push_str(&format!(
+            "\nthe newest snapshot may be of something else: `--path {}` asks for one that is of this",
+            quoted(&format!("/{path}"))
+        ));
+    }
+    hint
 }
 
 #[cfg(test)]

@@ -91,6 +91,10 @@ fn open_failed(place: &Place, error: &OpenError, asked: bool) -> CliError {
     match error {
         OpenError::NotFound => failed.hint(match &place.nearest {
             Some(name) => format!("did you mean the configured `{name}`?"),
+            None if place.is_default => {
+                "name the repository: `-r PATH`, or BACKUP_REPOSITORY; `backup quickstart FOLDER` makes one here"
+                    .to_owned()
+            }
             None => format!("make one with `backup -r {} init`", quoted(&place.named)),
         }),
         OpenError::ConfigLost(_) => failed.hint(CONFIG_COMES_BACK),

@@ -56,6 +56,8 @@ pub struct RestoreOptions {
     pub delete_extra: bool,
     /// Whether the content of existing files of the right size and time is compared too.
     pub verify_existing: bool,
+    /// Whether damage that is met is recorded, so that the next `create` stores again what is lost of it.
+    pub record: bool,
     /// Threads that decode and write.
     pub workers: usize,
 }
@@ -72,7 +74,7 @@ impl RestoreOptions {
 }
 
 impl Default for RestoreOptions {
-    /// Everything, as many workers as processors.
+    /// Everything, as many workers as processors, damage recorded.
     fn default() -> Self {
         Self {
             selection: Selection::default(),
@@ -80,18 +82,21 @@ impl Default for RestoreOptions {
             dry_run: false,
             delete_extra: false,
             verify_existing: false,
+            record: true,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }
 }
 
-/// A conflict and how it ended.
+/// A conflict and how it was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictOutcome {
     /// Where.
     pub path: EntryPath,
-    /// What was done.
+    /// What was decided.
     pub resolution: Resolution,
+    /// Where the backup's entry goes if both are kept: the first name that was free.
+    pub beside: Option<EntryPath>,
 }
 
 /// What was restored.
@@ -123,6 +128,8 @@ pub struct RestoreReport {
     pub problem_count: u64,
     /// Files among them whose content is damaged or missing in the repository.
     pub damaged_files: u64,
+    /// Why damage that was met could not be recorded, if it could not.
+    pub unrecorded: Option<String>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -160,7 +167,8 @@ impl Repository {
     /// Restores a snapshot, or a part of it, into a target.
     ///
     /// Every blob is verified against its id before it is written. Entries that can't be restored are in the report and don't fail the
-    /// run. Blocks are fetched once for each window of some thousand files. Dropping the future cancels.
+    /// run. Blocks are fetched once for each window of some thousand files. The repository is not changed, but for a record of damage that
+    /// was met and not known. Dropping the future cancels.
     ///
     /// # Errors
     /// [`RestoreError`]. Files are whole or untouched whenever it ends.

@@ -1,5 +1,7 @@
 //! Records of checks: what was verified when, and what was found damaged (format §11).
 
+pub(crate) mod met;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +16,9 @@ use crate::id::{ObjectId, PackId};
 use crate::layout;
 use crate::repository::Repository;
 use crate::snapshots::parse_time;
+
+/// What a record of a restore has for a level: it covers nothing, and lists what was met.
+const BY_RESTORE: &str = "restore";
 
 /// Records fetched at once: enough to hide latency.
 const FETCHES: usize = 8;
@@ -142,8 +147,8 @@ pub(crate) struct KnownDamage {
     /// Where the damaged block's frame begins; `None` for the whole pack.
     pub(crate) offset_bytes: Option<u32>,
     pub(crate) level: CheckLevel,
-    /// When it was found, as the record says.
-    pub(crate) at: String,
+    /// Who found it when, for people.
+    pub(crate) found: String,
 }
 
 /// The object as findings and records name it: a pack's key, and where the damage is a block, `#` and its offset.
@@ -158,6 +163,14 @@ fn parse_damage(name: &str) -> Option<(PackId, Option<u32>)> {
     // An offset that can't be understood means the whole pack: to store too much again is safe.
     let (key, offset) = name.split_once('#').map_or((name, None), |(key, offset)| (key, offset.parse().ok()));
     Some((layout::pack_of(&ObjectKey::new(key).ok()?)?, offset))
+}
+
+/// Who found what a record lists, and when.
+fn finder(record: &VerifyRecord) -> String {
+    match (record.level.as_str(), &record.at) {
+        (BY_RESTORE, at) => format!("a restore at {at}"),
+        (level, at) => format!("a check of its {level} at {at}"),
+    }
 }
 
 /// All readable records of checks.
@@ -191,7 +204,7 @@ impl History {
                     later.supersedes.contains(id) && Self::scope(later).is_some_and(|scope| scope.covers(&pack, level))
                 });
                 if !is_gone {
-                    held.insert(KnownDamage { pack, offset_bytes, level, at: record.at.clone() });
+                    held.insert(KnownDamage { pack, offset_bytes, level, found: finder(record) });
                 }
             }
         }
@@ -205,7 +218,12 @@ impl History {
 
     /// Records that say nothing more once a check of `scope` is recorded.
     pub(crate) fn outdated_by(&self, scope: &Scope) -> Vec<ObjectId> {
-        let outdated = |record| Self::scope(record).is_some_and(|earlier| scope.includes(&earlier));
+        // What a restore met may be anywhere, and holds until it was looked at closely.
+        let everything = Scope { level: CheckLevel::Data, stripe: None };
+        let outdated = |record: &VerifyRecord| match record.level == BY_RESTORE {
+            true => *scope == everything,
+            false => Self::scope(record).is_some_and(|earlier| scope.includes(&earlier)),
+        };
         self.records.iter().filter(|(_, record)| outdated(record)).map(|(id, _)| *id).collect()
     }
 

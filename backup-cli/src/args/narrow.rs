@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::error::CliError;
 use crate::paths;
+use crate::unlock::quoted;
 
 /// What a snapshot must be or have; nothing by default.
 #[derive(Debug, Clone, Default, Args)]
@@ -39,6 +40,18 @@ impl NarrowArgs {
     pub(crate) fn is_open(&self) -> bool {
         let Self { of_host, of_source, of_paths, of_tags } = self;
         of_host.is_none() && of_source.is_none() && of_paths.is_empty() && of_tags.is_empty()
+    }
+
+    /// What to do where no snapshot is what is asked for.
+    pub(crate) fn none_hint(&self) -> String {
+        let path = self.of_source.as_ref().filter(|source| source.contains('/'));
+        match path {
+            Some(path) => {
+                format!("`--source` takes the name of a configured source; for a path it is `--path {}`", quoted(path))
+            }
+            None => "only those count that --host, --source, --path and --tag ask for; `backup snapshots` lists all"
+                .to_owned(),
+        }
     }
 
     /// What is asked for.

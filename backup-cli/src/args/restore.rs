@@ -22,7 +22,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) paths: Vec<OsString>,
 
     /// The folder under which entries are restored.
-    #[arg(short, long, value_name = "DIR", required_unless_present = "in_place")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) target: Option<PathBuf>,
 
     /// Restore where the entries came from.
@@ -101,10 +101,12 @@ impl RestoreArgs {
     }
 
     /// Where to.
-    pub(crate) fn target_options(&self) -> TargetOptions {
+    pub(crate) fn target_options(&self) -> Result<TargetOptions, CliError> {
         match &self.target {
-            Some(folder) => TargetOptions::under(folder),
-            None => TargetOptions::in_place(),
+            Some(folder) => Ok(TargetOptions::under(folder)),
+            None if self.in_place => Ok(TargetOptions::in_place()),
+            None => Err(CliError::usage("nothing says where entries are restored")
+                .hint("`--target DIR` restores under a folder, `--in-place` where they came from; PATHs say what of the snapshot")),
         }
     }
 }

@@ -126,7 +126,9 @@ fn show(context: &Context, report: &CheckReport) -> Result<(), CliError> {
     if report.is_sound() {
         return Ok(());
     }
-    output.report("   run `backup create` again: what the source still has is stored anew")
+    output.report(
+        "   `backup create` stores anew what the source still has; what it no longer has stays lost in these snapshots",
+    )
 }
 
 fn show_finding(context: &Context, finding: &Finding) {

@@ -188,7 +188,11 @@ pub(crate) fn show(context: &Context, kind: &'static str, report: &CreateReport)
             human::count(statistics.files_unchanged),
             human::size(statistics.read_bytes),
             human::size(statistics.stored_bytes),
-        ))
+        ))?;
+        match report.problem_count {
+            0 => Ok(()),
+            count => output.report(format!("   {}, told above", human::things(count, "problem", "problems"))),
+        }
     };
     let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
     output.finished(output.json(kind, &summary).and_then(|()| text()), exit)

@@ -1,6 +1,8 @@
 //! `backup diff`: what changed between two snapshots.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backup_engine::query::diff::{Change, DiffEntry};
 use serde::Serialize;
@@ -39,6 +41,8 @@ struct Summary {
     removed: u64,
     modified: u64,
     type_changed: u64,
+    /// How many of the modified have the same content.
+    metadata_only: u64,
     unread_parts: u64,
 }
 
@@ -48,10 +52,14 @@ pub(crate) async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliE
     let before = context.snapshot(&repository, &args.before, &args.narrow).await?;
     let after = context.snapshot(&repository, &args.after, &args.narrow).await?;
     let (output, metadata, lines) = (context.output.clone(), args.metadata, Lines::default());
-    let written = lines.clone();
+    let metadata_only = Arc::new(AtomicU64::new(0));
+    let (written, counted) = (lines.clone(), Arc::clone(&metadata_only));
     let comparison = repository.diff(&before, &after, under.as_ref(), move |differs| {
-        if !metadata && is_only_metadata(differs.change) {
-            return ControlFlow::Continue(());
+        if is_only_metadata(differs.change) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            if !metadata {
+                return ControlFlow::Continue(());
+            }
         }
         written.written(match output.is_json() {
             true => output.json("change", &ChangeLine::from(differs)),
@@ -63,6 +71,7 @@ pub(crate) async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliE
     lines.finish()?;
     let exit = unread::show(context, "the earlier snapshot can't be read whole", &report.unread_before);
     let exit = exit.max(unread::show(context, "the later snapshot can't be read whole", &report.unread_after));
+    let metadata_only = metadata_only.load(Ordering::Relaxed);
     let summary = Summary {
         before: before.id.to_string(),
         after: after.id.to_string(),
@@ -70,15 +79,21 @@ pub(crate) async fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliE
         removed: report.removed,
         modified: report.modified,
         type_changed: report.type_changed,
+        metadata_only,
         unread_parts: report.unread_before.count + report.unread_after.count,
     };
     context.output.json("summary", &summary)?;
     if !context.output.is_json() {
         context.output.say(format!(
-            "{} added, {} removed, {} modified",
+            "{} added, {} removed, {} modified{}",
             human::count(report.added),
             human::count(report.removed),
-            human::count(report.modified + report.type_changed),
+            human::count((report.modified + report.type_changed).saturating_sub(metadata_only)),
+            match (metadata_only, args.metadata) {
+                (0, _) => String::new(),
+                (count, true) => format!(", {} in metadata only", human::count(count)),
+                (count, false) => format!(", {} in metadata only (`--metadata` shows them)", human::count(count)),
+            },
         ));
     }
     Ok(exit)

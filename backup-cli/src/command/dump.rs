@@ -40,11 +40,11 @@ pub(crate) async fn run(context: &Context, args: &DumpArgs) -> Result<Exit, CliE
     let repository = context.open().await?;
     let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     let Some(file) = &args.out else {
-        dump(context, &repository, &snapshot, &path, output.writer()).await?;
+        dump(context, &repository, (&args.snapshot, &snapshot), &path, output.writer()).await?;
         return Ok(Exit::Done);
     };
     let (out, beside) = Beside::new(file)?;
-    let (out, dumped) = dump(context, &repository, &snapshot, &path, out).await?;
+    let (out, dumped) = dump(context, &repository, (&args.snapshot, &snapshot), &path, out).await?;
     beside.becomes_whole(&out)?;
     let out = file.display().to_string();
     let text = format!("wrote {} into `{out}`", human::size(dumped.bytes));
@@ -56,14 +56,14 @@ pub(crate) async fn run(context: &Context, args: &DumpArgs) -> Result<Exit, CliE
 async fn dump<W: Write + Send + 'static>(
     context: &Context,
     repository: &Repository,
-    snapshot: &Snapshot,
+    (named, snapshot): (&str, &Snapshot),
     path: &EntryPath,
     out: W,
 ) -> Result<(W, Dumped), CliError> {
     let dumped = context.interrupt.or_stop(repository.dump(snapshot, path, out)).await?;
     dumped.map_err(|error| match &error {
         QueryError::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => CliError::output_closed(),
-        _ => unread::failed(format!("cannot write out `/{path}`"), &error),
+        _ => unread::failed_in(named, format!("cannot write out `/{path}`"), &error),
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &FindArgs) -> Result<Exit, CliE
     let patterns = Patterns::new(&args.patterns, args.ignore_case)?;
     let repository = context.open().await?;
     let snapshots = match args.snapshots.is_empty() {
-        true => context.list_snapshots(&repository, &args.narrow).await?.snapshots,
+        true => context.list_snapshots(&repository, &args.narrow).await?.0.snapshots,
         false => context.snapshots(&repository, &args.snapshots, &args.narrow).await?,
     };
     let (output, long, lines) = (context.output.clone(), args.long, Lines::default());

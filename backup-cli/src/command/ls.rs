@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliErr
         })
     });
     let report = context.interrupt.or_stop(listing).await?;
-    let report = report.map_err(|error| unread::failed("cannot list the snapshot", &error))?;
+    let report = report.map_err(|error| unread::failed_in(&args.snapshot, "cannot list the snapshot", &error))?;
     lines.finish()?;
     let exit = unread::show(context, "the listing is not complete", &report.unread);
     let summary =

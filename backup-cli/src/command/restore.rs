@@ -21,7 +21,8 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit_code::Exit;
 use crate::output::human;
-use crate::output::json::PathText;
+use crate::output::json::{PathText, text_and_twin};
+use crate::paths;
 use crate::plugins;
 use ask::AskOnTerminal;
 
@@ -51,15 +52,20 @@ struct ConflictLine {
     resolution: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     suffix: Option<String>,
+    /// Where the backup's is put if both are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside_base64: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, CliError> {
     let options = args.options()?;
+    let mut target_options = args.target_options()?;
     let resolver = resolver(context, args)?;
     let repository = context.open().await?;
     let snapshot = context.snapshot(&repository, &args.snapshot, &args.narrow).await?;
     refuse_empty_strip(context, args, &options, &repository, &snapshot).await?;
-    let mut target_options = args.target_options();
     target_options.kept.extend(context.own_folders(&context.place()?));
     let target = target(context, &target_options, &snapshot)?;
     let progress = context.progress();
@@ -69,8 +75,7 @@ pub(crate) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, C
     let report = restored.map_err(|error| {
         let failed = CliError::from_error(format!("cannot restore the snapshot {}", snapshot.id.short()), &error);
         match error {
-            RestoreError::NotInSnapshot(_) => failed
-                .hint(format!("`backup ls {}` shows what is in it, with paths as they are wanted here", args.snapshot)),
+            RestoreError::NotInSnapshot(path) => failed.hint(paths::missing_hint(&args.snapshot, &path)),
             RestoreError::SeveralPlaces => failed.exit(Exit::Usage).hint(
                 "with `--strip` and `--delete`, name the one folder that is to be restored, as long as `--strip` says",
             ),
@@ -221,9 +226,14 @@ fn show(context: &Context, args: &RestoreArgs, snapshot: &Snapshot, report: &Res
     };
     if report.damaged_files > 0 {
         output.say(
-            "damage of the repository: `backup check --read-data` finds all of it, and the next `backup create` stores again what \
-             the source still has",
+            "damage of the repository: the next `backup create` stores again what the source still has of these; \
+             `backup check --read-data` finds whatever else is damaged",
         );
+    }
+    if let Some(reason) = &report.unrecorded {
+        output.warn(format!(
+            "the damage could not be recorded ({reason}): run `backup check --read-data` before the next `backup create`"
+        ));
     }
     let shown = output.json("summary", &summary).and_then(|()| text());
     let exit = if report.problem_count == 0 { Exit::Done } else { Exit::Incomplete };
@@ -267,7 +277,9 @@ fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<()
                 Resolution::KeepBackup => ("keep_backup", None),
                 Resolution::KeepBoth { suffix } => ("keep_both", Some(suffix.to_string())),
             };
-            let line = ConflictLine { path: (&conflict.path).into(), resolution, suffix };
+            let (beside, beside_base64) = conflict.beside.as_ref().map(|path| text_and_twin(path.as_bytes())).unzip();
+            let beside_base64 = beside_base64.flatten();
+            let line = ConflictLine { path: (&conflict.path).into(), resolution, suffix, beside, beside_base64 };
             match output.json("conflict", &line) {
                 Err(error) if !error.output_closed => Err(error),
                 Ok(()) | Err(_) => Ok(()),
@@ -276,10 +288,11 @@ fn show_conflicts(context: &Context, conflicts: &[ConflictOutcome]) -> Result<()
     }
     let shown = if output.options.verbose { conflicts.len() } else { SHOWN_CONFLICTS.min(conflicts.len()) };
     for conflict in &conflicts[..shown] {
-        let what = match &conflict.resolution {
-            Resolution::KeepLocal => "left as it is".to_owned(),
-            Resolution::KeepBackup => "gives way to the backup".to_owned(),
-            Resolution::KeepBoth { suffix } => format!("restored beside it, with `{suffix}`"),
+        let what = match (&conflict.resolution, &conflict.beside) {
+            (Resolution::KeepLocal, _) => "left as it is".to_owned(),
+            (Resolution::KeepBackup, _) => "gives way to the backup".to_owned(),
+            (Resolution::KeepBoth { .. }, Some(path)) => format!("differs; the backup's goes to `/{path}`"),
+            (Resolution::KeepBoth { suffix }, None) => format!("differs; the backup's goes beside it with `{suffix}`"),
         };
         output.say(format!("/{}: {what}", conflict.path));
     }

@@ -66,7 +66,14 @@ pub(crate) async fn run(context: &Context, args: &SnapshotsArgs) -> Result<Exit,
         }
         output.json("summary", &Summary { snapshots: snapshots.len(), damaged: catalog.unreadable.len() })?;
     } else if snapshots.is_empty() {
-        output.say("no snapshots");
+        output.say(match catalog.snapshots.len() {
+            0 => "no snapshots".to_owned(),
+            all => format!(
+                "none of {} matches: {}",
+                human::things(all as u64, "snapshot", "snapshots"),
+                args.narrow.none_hint()
+            ),
+        });
     } else {
         table(&snapshots).iter().try_for_each(|line| output.line(line))?;
     }

@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, args: &StatsArgs) -> Result<Exit, Cli
             .hint("with `--usage` each snapshot has a line of its own"));
     }
     let repository = context.open().await?;
-    let list = context.list_snapshots(&repository, &NarrowArgs::default()).await?;
+    let (list, _) = context.list_snapshots(&repository, &NarrowArgs::default()).await?;
     let narrow = args.narrow.narrow()?;
     let counting = list.snapshots.iter().filter(|it| narrow.accepts(&it.record.host, &it.record.source, &it.tags));
     let counting: BTreeSet<SnapshotId> = counting.map(|snapshot| snapshot.id).collect();

@@ -8,6 +8,7 @@ use backup_engine::query::{QueryError, UnreadParts};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit_code::Exit;
+use crate::paths;
 
 /// Writes lines from the thread that a listing runs on, and remembers why it stopped.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,15 @@ pub(super) fn show(context: &Context, what: &str, unread: &UnreadParts) -> Exit 
         context.output.warn(format!("{what}: {rest} more parts can't be read"));
     }
     if unread.is_empty() { Exit::Done } else { Exit::Corrupt }
+}
+
+/// A question about a snapshot that was not answered.
+pub(super) fn failed_in(snapshot: &str, message: impl Into<String>, error: &QueryError) -> CliError {
+    let failed = failed(message, error);
+    match error {
+        QueryError::NotInSnapshot(path) => failed.hint(paths::missing_hint(snapshot, path)),
+        _ => failed,
+    }
 }
 
 /// A question that was not answered.

@@ -186,6 +186,7 @@ fn unreadable_source_is_3_and_the_rest_is_stored() {
     assert!(problems[0]["path"].as_str().unwrap().ends_with("src/closed.txt"));
     assert_eq!(lines.last().unwrap()["problems"], 1);
     assert_eq!(lines.last().unwrap()["files"], 1);
+    assert_eq!(lines.last().unwrap()["files_new"], 1, "what could not be read is not new");
 }
 
 /// Runs the binary as a user who may not read everything; says why where it can't.

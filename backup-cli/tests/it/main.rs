@@ -49,6 +49,7 @@ mod terminal;
 #[path = "../../../snapshotters/files/tests/it/tree.rs"]
 mod tree;
 mod verbs;
+mod way_out;
 
 /// Says why a test did not look at something.
 #[cfg(target_os = "linux")]

@@ -18,10 +18,8 @@ use crate::layout;
 use crate::pack::reader::BlobReader;
 use crate::repository::Repository;
 use crate::snapshots::{Snapshot, format_time};
-use crate::verification::{CheckLevel, History, KnownDamage, Scope, damage_name};
-
-/// A pack with more damaged blocks than that is recorded as a whole: the record stays small, and little of it is worth keeping.
-const MAX_RECORDED_BLOCKS: usize = 256;
+use crate::verification::met::damaged_names;
+use crate::verification::{CheckLevel, History, KnownDamage, Scope};
 
 pub(super) fn run(
     repository: &Repository,
@@ -130,7 +128,7 @@ async fn small_objects(
 fn carry(history: &History, scope: &Scope, index: &BlobIndex, findings: &mut Findings) -> Vec<Damage> {
     let mut carried = Vec::new();
     for known in history.known_damage() {
-        let KnownDamage { pack, offset_bytes, level, at } = known;
+        let KnownDamage { pack, offset_bytes, level, found } = known;
         let Some(number) = index.number_of(&pack) else { continue };
         let damage = Damage { pack: number, offset_bytes };
         findings.known(damage);
@@ -138,8 +136,7 @@ fn carry(history: &History, scope: &Scope, index: &BlobIndex, findings: &mut Fin
             continue;
         }
         index.mark(damage);
-        findings
-            .damage(damage, format!("was found damaged by a check of its {level} at {at}, and not looked at since"));
+        findings.damage(damage, format!("was found damaged by {found}, and not looked at since"));
         carried.push(damage);
     }
     carried
@@ -157,23 +154,6 @@ fn note(verified: &Verified, index: &BlobIndex, findings: &mut Findings) {
         let what = "is in no index object, and its bytes are not those that were stored";
         findings.object(Severity::Notice, layout::pack(pack).as_str(), what);
     }
-}
-
-/// What the record lists: all damage that was seen now.
-fn damaged_names(index: &BlobIndex, carried: &[Damage]) -> Vec<String> {
-    let seen: Vec<Damage> = index.damage().into_iter().filter(|damage| !carried.contains(damage)).collect();
-    let mut names = Vec::new();
-    for of_pack in seen.chunk_by(|a, b| a.pack == b.pack) {
-        let pack = index.pack(of_pack[0].pack).id;
-        // The whole pack comes before its blocks.
-        if of_pack[0].offset_bytes.is_none() || of_pack.len() > MAX_RECORDED_BLOCKS {
-            names.push(damage_name(&pack, None));
-        } else {
-            names.extend(of_pack.iter().map(|damage| damage_name(&pack, damage.offset_bytes)));
-        }
-    }
-    names.sort();
-    names
 }
 
 /// Stores the record of a check and removes those that say nothing more.

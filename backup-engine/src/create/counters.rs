@@ -39,8 +39,8 @@ impl Counters {
         self.unchanged_bytes.fetch_add(entry.size_bytes, Ordering::Relaxed);
     }
 
-    /// Counts a file that has to be read.
-    pub(super) fn file_to_read(&self, is_new: bool) {
+    /// Counts a file that was read.
+    pub(super) fn file_read(&self, is_new: bool) {
         let counter = if is_new { &self.files_new } else { &self.files_changed };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -25,7 +25,7 @@ pub(super) enum Item {
     /// Fill its metadata.
     Load(Entry),
     /// Read it.
-    Read(Entry),
+    Read { entry: Entry, is_new: bool },
 }
 
 /// Neighbouring entries, in order.

@@ -58,9 +58,8 @@ pub(super) fn walk(
             }
             verdict => {
                 if is_file {
-                    counters.file_to_read(matches!(verdict, Verdict::New));
                     batch_bytes += entry.size_bytes;
-                    Item::Read(entry)
+                    Item::Read { entry, is_new: matches!(verdict, Verdict::New) }
                 } else {
                     Item::Load(entry)
                 }

@@ -146,8 +146,11 @@ impl Worker<'_> {
                     }
                     Err(problem) => self.shared.counters.problem(problem),
                 },
-                Item::Read(entry) => match self.file(entry) {
-                    Ok(item) => done.entries.push(item),
+                Item::Read { entry, is_new } => match self.file(entry) {
+                    Ok(item) => {
+                        self.shared.counters.file_read(is_new);
+                        done.entries.push(item);
+                    }
                     Err(ReadFailure::Entry(problem)) => self.shared.counters.problem(problem),
                     Err(ReadFailure::Repository(error)) => return Err(error),
                     Err(ReadFailure::Cancelled) => {

@@ -190,7 +190,7 @@ impl SessionRecord {
 pub struct VerifyRecord {
     /// When, RFC 3339.
     pub at: String,
-    /// Which level: `structure`, `objects` or `data`.
+    /// Which level: `structure`, `objects` or `data`; or `restore`, which covers nothing.
     pub level: String,
     /// Which part of how many, where it was not everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]

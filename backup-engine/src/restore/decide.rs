@@ -58,10 +58,16 @@ pub(super) fn resolve(
     dry_run: bool,
 ) -> Result<Decision, EntryError> {
     let resolution = resolver.resolve(&RestoreConflict { backup: entry, local: &local });
-    outcome.conflict(ConflictOutcome { path: entry.path.clone(), resolution: resolution.clone() });
-    match resolution {
-        Resolution::KeepLocal => Ok(Decision::Skip),
+    let told = |beside| {
+        outcome.conflict(ConflictOutcome { path: entry.path.clone(), resolution: resolution.clone(), beside });
+    };
+    match &resolution {
+        Resolution::KeepLocal => {
+            told(None);
+            Ok(Decision::Skip)
+        }
         Resolution::KeepBackup => {
+            told(None);
             // A rename replaces a file by a file; a directory in the way, or what is in a directory's way, must go.
             let (is_directory, wants_directory) =
                 (local.kind == EntryKind::Directory, entry.kind == EntryKind::Directory);
@@ -73,6 +79,7 @@ pub(super) fn resolve(
         }
         Resolution::KeepBoth { suffix } => {
             let path = free_name(entry, suffix.as_str(), target)?;
+            told(Some(path.clone()));
             outcome.kept_both();
             Ok(Decision::Write { path, replaces: None, clears: false })
         }

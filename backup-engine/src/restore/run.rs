@@ -139,6 +139,10 @@ pub(super) fn run(
     report.damaged_files = outcome.damaged_files.into_inner();
     report.problems = outcome.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.conflicts = outcome.conflicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if options.record && !options.dry_run {
+        let recorded = handle.block_on(repository.remember_damage(reader.index()));
+        report.unrecorded = recorded.err().map(|error| error.to_string());
+    }
     report.duration = clock.monotonic().saturating_sub(began);
     Ok(report)
 }

@@ -127,8 +127,14 @@ impl Damaged {
         is_healed
     }
 
-    /// A restore brings back every file of every snapshot but those that are lost, and names these.
+    /// A restore brings back every file of every snapshot but those that are lost, and names these. It leaves no record.
     async fn restores_the_rest(&self) {
+        let mut options = RestoreOptions::default();
+        options.record = false;
+        self.restores_with(options).await;
+    }
+
+    async fn restores_with(&self, options: RestoreOptions) {
         let repository = self.fixture.open().await;
         for snapshot in repository.list_snapshots().await.unwrap().snapshots {
             let none = BTreeSet::new();
@@ -139,13 +145,14 @@ impl Damaged {
                     &snapshot,
                     Arc::new(target.clone()),
                     Arc::new(KeepBackup {}),
-                    RestoreOptions::default(),
+                    options.clone(),
                     Arc::new(Silent),
                     CancelToken::new(),
                 )
                 .await
                 .unwrap();
             assert_eq!(report.problem_count > 0, !lost.is_empty(), "{}: {report:#?}", self.what);
+            assert_eq!(report.unrecorded, None, "{}", self.what);
             let mut files = target.contents();
             let mut expected = MemoryTarget::expected(&self.fixture.expected[&snapshot.id]);
             files.retain(|_, (kind, _)| *kind == EntryKind::File);

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use backup_core::conflict::KeepBackup;
 use backup_core::{CancelToken, Event, Monitor, ObjectKey, Silent};
 use backup_engine::check::{CheckError, CheckLevel, CheckOptions, CheckReport, Part, Severity, Stripe};
+use backup_engine::restore::RestoreOptions;
 
 use crate::support::fixture::{Fixture, check, check_with};
 use crate::support::oracle::{lost, victims};
+use crate::support::target::MemoryTarget;
 use crate::support::veil::{Veil, VeiledBackend};
 use crate::support::{create, open_over};
 
@@ -237,6 +240,27 @@ async fn check_that_can_not_be_recorded_says_so() {
     let report = check(&full.open().await, CheckLevel::Data).await;
     assert!(report.is_sound());
     assert!(report.unrecorded.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_that_can_not_record_damage_says_so_and_goes_on() {
+    let fixture = Fixture::new().await;
+    // All of them: of some blobs there are several copies.
+    fixture.packs(1).iter().for_each(|key| flip(&fixture, key));
+    let full = Fixture { store: fixture.store.with_quota(fixture.store.stored_bytes()), ..fixture.fork() };
+    let repository = full.open().await;
+    let before = full.store.keys();
+    let mut hurt = 0;
+    for snapshot in repository.list_snapshots().await.unwrap().snapshots {
+        let (target, rule) = (Arc::new(MemoryTarget::default()), Arc::new(KeepBackup {}));
+        let (options, cancel) = (RestoreOptions::default(), CancelToken::new());
+        let report = repository.restore(&snapshot, target, rule, options, Arc::new(Silent), cancel).await.unwrap();
+        assert!(report.restored_others > 0, "{report:?}");
+        assert_eq!(report.unrecorded.is_some(), report.damaged_files > 0, "{report:?}");
+        hurt += report.damaged_files;
+    }
+    assert!(hurt > 0);
+    assert_eq!(full.store.keys(), before);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use backup_core::ObjectKey;
 use backup_engine::check::{CheckLevel, Severity};
 use backup_engine::format::pack::footer_frame_bytes;
+use backup_engine::restore::RestoreOptions;
 
 use super::{Damage, Damaged, damages};
 use crate::support::fixture::Fixture;
@@ -75,6 +76,28 @@ async fn damaged_tree_pack_is_named_with_its_victims_and_healed() {
         damaged.heals_after(level_for(damage)).await;
     }
     assert!(harmful > 20, "only {harmful} cases lost anything");
+}
+
+/// Who finds out by a restore need not run a check of everything before the next capture mends what it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_data_pack_is_healed_after_a_restore_met_it() {
+    let fixture = Fixture::new().await;
+    let mut recorded = 0;
+    for (key, damage) in cases(&fixture, DATA) {
+        let mut damaged = Damaged::new(&fixture, &key, damage).await;
+        let before = damaged.fixture.keys("verify/").len();
+        damaged.restores_with(RestoreOptions::default()).await;
+        let records = damaged.fixture.keys("verify/").len() - before;
+        assert_eq!(records > 0, !damaged.lost.is_empty(), "{}: {records} records", damaged.what);
+        // What is known is not told again.
+        damaged.restores_with(RestoreOptions::default()).await;
+        assert_eq!(damaged.fixture.keys("verify/").len() - before, records, "{}", damaged.what);
+        recorded += records;
+        damaged.heals().await;
+        // The check of all data at its end has looked at what the restore told of.
+        assert!(damaged.fixture.keys("verify/").len() <= before, "{}: the restore's record stays", damaged.what);
+    }
+    assert!(recorded > 30, "only {recorded} records");
 }
 
 /// A capture meets damaged nodes itself when it compares with its parent: it must not refer to them again.
