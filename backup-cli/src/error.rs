@@ -34,7 +34,7 @@ impl CliError {
     /// A failure caused by an error, whose kind decides the exit code.
     pub(crate) fn from_error(message: impl Into<String>, error: &(dyn StdError + 'static)) -> Self {
         let mut failed = Self::new(classify::exit_of(error), message).caused_by(error);
-        failed.hint = classify::hint_of(failed.exit).map(str::to_owned);
+        failed.hint = classify::hint_of(failed.exit, error).map(str::to_owned);
         failed
     }
 

@@ -7,6 +7,8 @@ use backup_core::{Snapshotter, SourceError};
 // A crate that nothing names is not linked, and its plug-ins would not be found.
 #[cfg(feature = "local")]
 extern crate backup_backend_local as _;
+#[cfg(feature = "s3")]
+extern crate backup_backend_s3 as _;
 
 /// What `create PATH…` captures.
 #[derive(Debug, Clone, Default)]

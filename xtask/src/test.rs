@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use backup_test_servers::SeaweedFs;
 
 use crate::{layers, process, tidy};
 use needs::Needs;
@@ -76,7 +77,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
 
     let mut counts = suite::Counts::default();
+    let s3 = SeaweedFs::start();
+    match &s3 {
+        Ok(server) => println!("\n== SeaweedFS speaks S3 at {}", server.endpoint()),
+        Err(error) => outcome.step("SeaweedFS", || bail!("{error}")),
+    }
     let with_environment = |mut command: Command| {
+        if let Ok(server) = &s3 {
+            let (name, value) = server.variable();
+            command.env(name, value);
+        }
         if let Some(python) = &needs.python {
             command.env("BACKUP_TEST_PYTHON", python);
         }

@@ -98,6 +98,23 @@ fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a RepositoryError
     }
 }
 
+/// The error of the store that one of the libraries' own is or only passes on.
+fn storage_behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a StorageError> {
+    if let Some(error) = error.downcast_ref::<StorageError>() {
+        return Some(error);
+    }
+    let passed_on = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
+        (Some(InitError::Repository(error)), _, _) => Some(error),
+        (_, Some(OpenError::Repository(error)), _) => Some(error),
+        (_, _, Some(CreateError::Repository(error))) => Some(error),
+        _ => behind(error).or_else(|| error.downcast_ref()),
+    };
+    match passed_on {
+        Some(RepositoryError::Storage(error)) => Some(error),
+        _ => None,
+    }
+}
+
 fn source(error: &SourceError) -> Option<Exit> {
     match error {
         SourceError::Cancelled => Some(Exit::Interrupted),
@@ -135,9 +152,19 @@ fn storage(error: &StorageError) -> Option<Exit> {
     }
 }
 
+/// Whether a store says that it is not set up as it should be.
+fn is_configuration(error: &(dyn StdError + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .filter_map(storage_behind)
+        .any(|error| error.kind() == StorageErrorKind::Config)
+}
+
 /// What can be done about a failure of this kind, whatever the command.
-pub(super) fn hint_of(exit: Exit) -> Option<&'static str> {
+pub(super) fn hint_of(exit: Exit, error: &(dyn StdError + 'static)) -> Option<&'static str> {
     match exit {
+        Exit::Failed if is_configuration(error) => {
+            Some("look at the address and the options of the repository; `backup backends NAME` tells what they mean")
+        }
         Exit::NoSpace => Some("make room and run the same command again: what was stored is kept and used"),
         Exit::Unreachable => Some("run the same command again later: what was stored is kept and used"),
         Exit::CredentialsExpired => Some("give the store new credentials"),

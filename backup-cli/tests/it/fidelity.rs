@@ -36,7 +36,7 @@ fn differences(source: &Path, restored: &Path) -> Option<String> {
 }
 
 #[track_caller]
-fn assert_same(source: &Path, restored: &Path) {
+pub(crate) fn assert_same(source: &Path, restored: &Path) {
     if let Some(found) = differences(source, restored) {
         let lines: Vec<_> = found.lines().take(40).collect();
         assert!(found.is_empty(), "{} is not {}:\n{}", restored.display(), source.display(), lines.join("\n"));
@@ -44,7 +44,7 @@ fn assert_same(source: &Path, restored: &Path) {
 }
 
 /// Where a path stands below a target.
-fn below(target: &Path, path: &Path) -> PathBuf {
+pub(crate) fn below(target: &Path, path: &Path) -> PathBuf {
     target.join(path.canonicalize().unwrap().strip_prefix("/").unwrap())
 }
 

@@ -38,6 +38,8 @@ mod quickstart;
 mod racing;
 #[cfg(target_os = "linux")]
 mod random;
+#[cfg(target_os = "linux")]
+mod remote;
 mod restore;
 #[cfg(target_os = "linux")]
 mod scale;

@@ -23,7 +23,7 @@ const fn source(tag: &'static str, feature: Option<&'static str>) -> Official {
 /// A test of the command line compares the features with those that it has.
 pub(super) const ALL: [Official; 9] = [
     backend("local", &["file"], Some("local")),
-    backend("s3", &["s3"], None),
+    backend("s3", &["s3"], Some("s3")),
     backend("sftp", &["sftp"], None),
     backend("gdrive", &["gdrive"], None),
     backend("dropbox", &["dropbox"], None),

@@ -18,7 +18,9 @@ pub(crate) async fn old_uploads_are_removed_and_nothing_else(cx: &Context) -> Ca
     let (at, deep) = (key("finished"), key("packs/ab/finished"));
     cx.put(&at, bytes(1, 100)).await?;
     cx.put(&deep, bytes(2, 100)).await?;
-    ensure!(raw.plant_unfinished(2 * HOUR).await, "the store has uploads, and the harness can't plant one");
+    if !raw.plant_unfinished(2 * HOUR).await {
+        return Err(not_applicable("the harness can't plant an old upload"));
+    }
     ensure!(raw.plant_unfinished(Duration::ZERO).await, "the store has uploads, and the harness can't plant one");
     let planted = raw.foreign().await.len();
     let removed = uploads.abort_older_than(HOUR).await?;

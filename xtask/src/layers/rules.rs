@@ -12,7 +12,7 @@ pub(super) enum Layer {
     Http,
     Backend,
     Conformance,
-    /// `conformance/…`: fake services for the suites.
+    /// `conformance/…`: real and fake services for the suites.
     Emulator,
     Service,
     Server,
@@ -54,7 +54,9 @@ impl Layer {
             Service => &[Core, Engine],
             Server => &[Core, Engine, Service, Server],
             Cli => &[Core, Engine, Snapshotter, Http, Backend, Conformance, Service, Server],
-            Example | Xtask => &[Core, Engine, Snapshotter, Http, Backend, Conformance, Service, Server, Cli],
+            Example => &[Core, Engine, Snapshotter, Http, Backend, Conformance, Service, Server, Cli],
+            // It starts the servers that the tests share.
+            Xtask => &[Core, Engine, Snapshotter, Http, Backend, Conformance, Emulator, Service, Server, Cli],
         }
     }
 

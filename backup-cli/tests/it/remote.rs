@@ -1,0 +1,98 @@
+//! Repositories on servers, through the binary: a nasty tree goes there and comes back.
+
+use std::fs;
+use std::path::Path;
+
+use backup_test_servers::SeaweedFs;
+
+use crate::fidelity::{assert_same, below};
+use crate::home::{Home, Ran, of_type, ran};
+use crate::random::Random;
+use crate::tree;
+
+/// A repository on a server: how it is named, and what has to be in the environment for it.
+struct Remote {
+    home: Home,
+    url: String,
+    environment: Vec<(&'static str, String)>,
+    /// What must show up nowhere.
+    secret: &'static str,
+}
+
+impl Remote {
+    fn s3(bucket: &str) -> Self {
+        let (server, bucket) = (SeaweedFs::shared(), format!("{bucket}-{}", std::process::id()));
+        server.make_bucket(&bucket);
+        Self {
+            home: Home::new(),
+            url: format!("s3://{bucket}/some/folder?endpoint={}&allow_http=true", server.endpoint()),
+            environment: vec![
+                ("AWS_ACCESS_KEY_ID", SeaweedFs::ACCESS_KEY_ID.to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", SeaweedFs::SECRET_ACCESS_KEY.to_owned()),
+            ],
+            secret: SeaweedFs::SECRET_ACCESS_KEY,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.home.command(&[&["-r", &self.url], arguments].concat());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let ran = ran(&mut command);
+        assert!(!ran.stdout.contains(self.secret) && !ran.stderr.contains(self.secret), "{arguments:?}");
+        ran
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    fn brings_back(&self, target: &str, source: &Path) {
+        self.done(&["-q", "restore", "latest", "--target", target]);
+        assert_same(source, &below(&self.home.join(target), source));
+    }
+}
+
+/// What every place for a repository has to carry.
+fn carries_a_tree(remote: &Remote) {
+    let source = remote.home.join("source");
+    tree::nasty(&source);
+    // Several packs.
+    fs::write(source.join("random"), Random::new(7).bytes(40 << 20)).unwrap();
+    remote.done(&["-q", "init"]);
+    assert_eq!(remote.run(&["init"]).code, 1, "there is one already");
+    remote.done(&["-v", "create", "source"]);
+    remote.done(&["check", "--read-data"]);
+    remote.brings_back("first", &source);
+    // A second snapshot, for which nothing is read.
+    remote.home.settle();
+    let lines = remote.done(&["--json", "create", "source"]).lines();
+    assert_eq!((&lines.last().unwrap()["read_bytes"], &lines.last().unwrap()["files_new"]), (&0.into(), &0.into()));
+    fs::write(source.join("random"), Random::new(8).bytes(1 << 20)).unwrap();
+    remote.done(&["-q", "create", "source"]);
+    remote.done(&["--no-cache", "check", "--read-data"]);
+    remote.brings_back("second", &source);
+    let lines = remote.done(&["--json", "snapshots"]).lines();
+    assert_eq!(of_type(&lines, "snapshot").len(), 3);
+}
+
+#[test]
+fn nasty_tree_goes_to_s3_and_comes_back() {
+    carries_a_tree(&Remote::s3("tree"));
+}
+
+#[test]
+fn wrong_s3_credentials_and_missing_buckets_are_told_with_a_way_out() {
+    let mut remote = Remote::s3("wrong");
+    remote.environment[1].1 = "not the secret".to_owned();
+    let ran = remote.run(&["init"]);
+    assert_eq!(ran.code, 14, "{}", ran.stderr);
+    assert!(ran.stderr.contains(" hint: "), "{}", ran.stderr);
+    remote.environment[1].1 = SeaweedFs::SECRET_ACCESS_KEY.to_owned();
+    remote.url = remote.url.replace("s3://wrong", "s3://missing");
+    let ran = remote.run(&["init"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("NoSuchBucket") && ran.stderr.contains(" hint: "), "{}", ran.stderr);
+}
