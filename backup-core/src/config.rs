@@ -108,7 +108,8 @@ impl Config {
 
     /// The repository that a person named, or the default one.
     ///
-    /// A name of the configuration comes first; any other text is a URL or a path.
+    /// A name of the configuration comes first; any other text is a URL or a path. What is said behind the `?` of a URL are options of the
+    /// store, and `retry_attempts`, `retry_for` and `idle_timeout`.
     ///
     /// # Errors
     /// A [`ConfigProblem`] when nothing is named, or the text is no usable URL.
@@ -120,8 +121,10 @@ impl Config {
         if let Some(configured) = self.repositories.get(text) {
             return Ok(configured.clone());
         }
-        let backend = registry.backend_from_url(text)?.into();
-        Ok(RepositoryConfig { name: None, backend, password: None, retention: None, patience: Patience::default() })
+        let mut table = registry.table_from_url(text)?;
+        let patience = Patience::take_from(&mut table)?;
+        let backend = registry.backend(&table)?.into();
+        Ok(RepositoryConfig { name: None, backend, password: None, retention: None, patience })
     }
 
     /// The configured repository whose name is nearest to a text that is none: a hint for when the path it would be

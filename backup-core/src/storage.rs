@@ -335,7 +335,7 @@ pub struct Capabilities {
     pub suggested_concurrency: usize,
     /// Whether each request is dear enough to want fewer, larger packs.
     pub requests_are_dear: bool,
-    /// Whether the future of a call is woken as bytes arrive, as a network's is. A call of such a store that nobody wakes for long hangs,
+    /// Whether the future of a call is woken as bytes arrive and leave, as a network's is. A call of such a store that nobody wakes for long hangs,
     /// and is given up; of a store that works on blocking threads nobody can tell.
     pub wakes_on_progress: bool,
 }

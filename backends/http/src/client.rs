@@ -88,7 +88,7 @@ impl HttpClient {
 
     /// Makes a request and reads the whole answer, whatever its status.
     ///
-    /// Dropping the future closes the connection.
+    /// The future is woken as bytes arrive and as the connection takes more of the body. Dropping it closes the connection.
     ///
     /// # Errors
     /// [`Failure::NoAnswer`], and [`Failure::WrongAnswer`] where the body is shorter than it was announced.
@@ -97,9 +97,15 @@ impl HttpClient {
             let why = "plain HTTP is not allowed here: nothing on the way would be secret".to_owned();
             return Err(Failure::NoAnswer { reach: Reach::Nobody, why, timed_out: false });
         }
+        let progress = request.body().progress();
         let is_head = request.method() == http::Method::HEAD;
         let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap)).map_err(no_answer)?;
-        let mut response = self.client.execute(request).await.map_err(no_answer)?;
+        let mut answer = std::pin::pin!(self.client.execute(request));
+        let answer = std::future::poll_fn(|cx| {
+            progress.register(cx.waker());
+            answer.as_mut().poll(cx)
+        });
+        let mut response = answer.await.map_err(no_answer)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = match (is_head, status.is_success()) {

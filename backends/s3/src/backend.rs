@@ -27,9 +27,6 @@ const MULTIPART_ABOVE_BYTES: u64 = 64 << 20;
 /// Size of a part. S3 takes 10,000 of them, of at least 5 MiB.
 const PART_BYTES: usize = 32 << 20;
 
-/// Parts sent at once.
-const PARTS_AT_ONCE: usize = 4;
-
 /// Parts that S3 takes.
 const MAX_PARTS: u64 = 10_000;
 
@@ -90,7 +87,6 @@ fn capabilities(config: &S3Config) -> Capabilities {
     capabilities.verifies_sha256 = true;
     capabilities.max_object_bytes = Some(PART_BYTES as u64 * MAX_PARTS);
     capabilities.suggested_concurrency = SUGGESTED_CONCURRENCY;
-    capabilities.requests_are_dear = true;
     capabilities.wakes_on_progress = true;
     capabilities
 }
@@ -168,7 +164,8 @@ impl StorageBackend for S3Backend {
         let failed = |error| from_opendal(&error, StorageOperation::Put, Some(key));
         let mut writer = self.inner.operator.writer_with(key.as_str()).if_not_exists(if_absent);
         if body.len_bytes() > MULTIPART_ABOVE_BYTES {
-            writer = writer.chunk(PART_BYTES).concurrent(PARTS_AT_ONCE);
+            // One after the other: parts that tasks of their own send wake nobody who watches this call.
+            writer = writer.chunk(PART_BYTES);
         } else if let Some(sha256) = &options.sha256 {
             writer = writer.user_metadata([(SHA256_METADATA.to_owned(), hex(sha256))]);
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use backup_test_servers::SeaweedFs;
+use backup_test_servers::{BadLine, SeaweedFs, Trouble};
 
 use crate::fidelity::{assert_same, below};
 use crate::home::{Home, Ran, of_type, ran};
@@ -81,6 +81,47 @@ fn carries_a_tree(remote: &Remote) {
 #[test]
 fn nasty_tree_goes_to_s3_and_comes_back() {
     carries_a_tree(&Remote::s3("tree"));
+}
+
+/// Everything on a line whose connections all meet trouble, some within their first pack.
+fn goes_over_a_bad_line(trouble: Trouble) {
+    let mut remote = Remote::s3(&format!("{trouble:?}").to_lowercase());
+    let source = remote.home.join("source");
+    tree::nasty(&source);
+    fs::write(source.join("random"), Random::new(9).bytes(60 << 20)).unwrap();
+    let server = SeaweedFs::shared();
+    let line = BadLine::to(server.https_port(), trouble, 2, 16 << 20, 20_261_122);
+    let (bucket, _) = remote.url.split_once('?').unwrap();
+    let over = |port: u16| {
+        let certificate = server.certificate().display();
+        format!("{bucket}?endpoint=https://127.0.0.1:{port}&ca_file={certificate}&idle_timeout=2s&retry_attempts=20")
+    };
+    let (bad, good) = (over(line.port()), over(server.https_port()));
+    remote.url = bad.clone();
+    remote.done(&["-q", "init"]);
+    remote.done(&["-q", "create", "source"]);
+    remote.done(&["--no-cache", "check", "--read-data"]);
+    remote.brings_back("over-the-bad-line", &source);
+    assert!(line.met() > 0, "only {} connections met trouble", line.met());
+    // What got there is right as seen from elsewhere, too.
+    remote.url = good;
+    remote.done(&["--no-cache", "check", "--read-data"]);
+    remote.brings_back("over-a-good-one", &source);
+}
+
+#[test]
+fn tree_comes_back_over_connections_that_are_cut() {
+    goes_over_a_bad_line(Trouble::Cut);
+}
+
+#[test]
+fn tree_comes_back_over_connections_that_stand_still() {
+    goes_over_a_bad_line(Trouble::Stall);
+}
+
+#[test]
+fn tree_comes_back_over_connections_that_change_bits() {
+    goes_over_a_bad_line(Trouble::Flip);
 }
 
 #[test]

@@ -480,3 +480,15 @@ fn schema_and_loader_agree_about_what_is_wrong() {
         assert_eq!(valid(&schema, &as_json(text)), accepted, "the schema about {text:?}");
     }
 }
+
+#[test]
+fn url_says_how_long_to_try_as_a_table_does() {
+    let config = Config::load(&registry(), &Layers::new()).unwrap();
+    let named =
+        config.repository(&registry(), Some("vault:///x?retry_attempts=3&idle_timeout=2s&retry_for=1h")).unwrap();
+    assert_eq!((named.patience.retry.max_attempts, named.patience.idle.idle.as_secs()), (3, 2));
+    assert_eq!(named.patience.retry.max_total.as_secs(), 3_600);
+    for bad in ["vault:///x?retry_attempts=0", "vault:///x?retry_attempts=many", "vault:///x?idle_timeout=1mo"] {
+        assert!(config.repository(&registry(), Some(bad)).is_err(), "{bad}");
+    }
+}

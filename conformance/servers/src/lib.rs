@@ -7,9 +7,12 @@
     clippy::disallowed_methods,
     reason = "tests are told by their environment where servers are, and wait by the machine's clock"
 )]
+#![expect(clippy::print_stderr, reason = "a test that fails shows the seed it was run with")]
 
 mod process;
+mod proxy;
 mod seaweed;
 
 pub use process::{StartError, free_ports, program};
+pub use proxy::{BadLine, Trouble};
 pub use seaweed::SeaweedFs;

@@ -1,5 +1,6 @@
 //! SeaweedFS: an S3 server, with a look at its files that does not go through S3.
 
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -9,14 +10,16 @@ use crate::process::{Owned, StartError, free_ports, http_status, program};
 /// How often it is started before that is given up.
 const ATTEMPTS: u32 = 3;
 
-/// Where the server is that all tests of a run share: the port of S3 and that of the filer.
+/// Where the server is that all tests of a run share: the ports of S3, with and without TLS, that of the filer, and the certificate.
 const SHARED: &str = "BACKUP_TEST_SEAWEEDFS";
 
 /// A SeaweedFS server that speaks S3 on the loopback interface.
 #[derive(Debug)]
 pub struct SeaweedFs {
     s3_port: u16,
+    https_port: u16,
     filer_port: u16,
+    certificate: PathBuf,
     _owned: Option<(Owned, TempDir)>,
 }
 
@@ -40,13 +43,17 @@ impl SeaweedFs {
 
     fn told() -> Option<Self> {
         let ports = std::env::var(SHARED).ok()?;
-        let (s3, filer) = ports.split_once(',')?;
-        Some(Self { s3_port: s3.parse().ok()?, filer_port: filer.parse().ok()?, _owned: None })
+        let mut parts = ports.splitn(4, ',');
+        let mut port = || parts.next()?.parse().ok();
+        let (s3_port, https_port, filer_port) = (port()?, port()?, port()?);
+        let certificate = parts.next()?.into();
+        Some(Self { s3_port, https_port, filer_port, certificate, _owned: None })
     }
 
     /// What tells other processes of this server: the name and the value of a variable.
     pub fn variable(&self) -> (&'static str, String) {
-        (SHARED, format!("{},{}", self.s3_port, self.filer_port))
+        let Self { s3_port, https_port, filer_port, certificate, .. } = self;
+        (SHARED, format!("{s3_port},{https_port},{filer_port},{}", certificate.display()))
     }
 
     /// Starts a server and waits until it stores objects.
@@ -75,7 +82,12 @@ impl SeaweedFs {
             Self::SECRET_ACCESS_KEY
         );
         std::fs::write(path("s3.json"), identity).map_err(|error| StartError::Failed(error.to_string()))?;
-        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] = free_ports();
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let own = rcgen::generate_simple_self_signed(names).map_err(|error| StartError::Failed(error.to_string()))?;
+        let kept = std::fs::write(path("tls.crt"), own.cert.pem())
+            .and_then(|()| std::fs::write(path("tls.key"), own.signing_key.serialize_pem()));
+        kept.map_err(|error| StartError::Failed(error.to_string()))?;
+        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc, https] = free_ports();
         let arguments = [
             "server".to_owned(),
             format!("-dir={}", folder.path().display()),
@@ -99,6 +111,9 @@ impl SeaweedFs {
             format!("-s3.port={s3}"),
             format!("-s3.port.grpc={s3_grpc}"),
             format!("-s3.config={}", path("s3.json")),
+            format!("-s3.port.https={https}"),
+            format!("-s3.cert.file={}", path("tls.crt")),
+            format!("-s3.key.file={}", path("tls.key")),
         ];
         let mut owned = Owned::start(&weed, &arguments, &folder.path().join("log"))?;
         owned.wait_until(|| {
@@ -107,12 +122,23 @@ impl SeaweedFs {
                 && http_status(filer, "GET", "/").is_some()
                 && http_status(master, "GET", "/dir/assign") == Some(200)
         })?;
-        Ok(Self { s3_port: s3, filer_port: filer, _owned: Some((owned, folder)) })
+        let certificate = folder.path().join("tls.crt");
+        Ok(Self { s3_port: s3, https_port: https, filer_port: filer, certificate, _owned: Some((owned, folder)) })
     }
 
     /// Where it speaks S3.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.s3_port)
+    }
+
+    /// The port where it speaks S3 over TLS, as `localhost` or `127.0.0.1`.
+    pub fn https_port(&self) -> u16 {
+        self.https_port
+    }
+
+    /// The certificate to trust for that, a PEM file.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
     }
 
     /// Makes a bucket, past S3.

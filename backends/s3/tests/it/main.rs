@@ -3,5 +3,6 @@
 
 mod bucket;
 mod conformance;
+mod line;
 mod strict;
 mod uploads;

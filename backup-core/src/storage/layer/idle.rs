@@ -15,11 +15,14 @@ use crate::key::KeyPrefix;
 use crate::storage::error::{RetryAdvice, StorageError, StorageErrorKind, StorageOperation, StorageResult};
 use crate::storage::{ObjectMeta, StorageBackend};
 
+/// What a system takes of a connection before it has been sent: Linux's largest buffer by default.
+const MAX_BUFFERED_BYTES: u64 = 4 << 20;
+
 /// Ends calls with `Timeout` that make no progress for too long, however long they take as a whole.
 ///
-/// Progress is whatever wakes the call's future, which for a network is bytes that arrive. Bytes that leave are often
-/// sent by another task and wake nobody; so a put is given, on top, the time that its bytes take at the slowest speed
-/// that is put up with. Not for backends that work on blocking threads, such as the local one: they wake nobody until
+/// Progress is whatever wakes the call's future, which for a network is bytes that arrive and bytes that leave. What the
+/// system has taken to be sent is still on its way for a while and wakes nobody; so a put is given, on top, the time that so
+/// much takes at the slowest speed that is put up with. Not for backends that work on blocking threads, such as the local one: they wake nobody until
 /// they are done.
 ///
 /// A put that timed out may still take effect, and says so with the advice `Verify`.
@@ -55,7 +58,7 @@ impl IdleTimeout {
     }
 
     fn patience(&self, sent_bytes: u64) -> Duration {
-        let extra = sent_bytes.checked_div(self.slowest_bytes_per_sec).unwrap_or(0);
+        let extra = sent_bytes.min(MAX_BUFFERED_BYTES).checked_div(self.slowest_bytes_per_sec).unwrap_or(0);
         self.idle.saturating_add(Duration::from_secs(extra))
     }
 }
@@ -167,7 +170,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_ends_in_time_and_a_put_says_to_look() {
         let (faulty, store) = hanging(IdleTimeout { idle: 10 * SECOND, slowest_bytes_per_sec: 100 });
-        faulty.add(FaultRule::new(FaultKind::Delay(10_000 * SECOND)));
+        faulty.add(FaultRule::new(FaultKind::Delay(100_000 * SECOND)));
         let key = ObjectKey::new("a").unwrap();
         let begun = Instant::now();
         let error = store.stat(&key).await.unwrap_err();
@@ -177,6 +180,9 @@ mod tests {
         let error = store.put(&key, vec![0; 500].into(), &Default::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.retry()), (StorageErrorKind::Timeout, RetryAdvice::Verify));
         assert_eq!(begun.elapsed().as_secs(), 15, "500 bytes at 100 bytes a second are 5 seconds more");
+        let begun = Instant::now();
+        store.put(&key, vec![0; 9 << 20].into(), &Default::default()).await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 10 + (4 << 20) / 100, "no more than a system buffers");
         let error = store.list(&KeyPrefix::all()).next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), StorageErrorKind::Timeout);
     }
