@@ -97,7 +97,7 @@ fn goes_over_a_bad_line(trouble: Trouble) {
         format!("{bucket}?endpoint=https://127.0.0.1:{port}&ca_file={certificate}&idle_timeout=2s&retry_attempts=20")
     };
     let (bad, good) = (over(line.port()), over(server.https_port()));
-    remote.url = bad.clone();
+    remote.url = bad;
     remote.done(&["-q", "init"]);
     remote.done(&["-q", "create", "source"]);
     remote.done(&["--no-cache", "check", "--read-data"]);
