@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backup_core::storage::Grade;
 use backup_core::{ByteRange, KeyPrefix, ObjectKey, ObjectMeta, PutBody, PutOptions, StorageBackend, StorageErrorKind};
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -21,6 +22,14 @@ pub struct ObjectStore {
     keyring: Arc<Keyring>,
 }
 
+/// How an object is put that should not be there yet: create-only where the store knows that.
+pub(crate) fn creating(backend: &dyn StorageBackend) -> PutOptions {
+    match backend.info().capabilities.put_if_absent {
+        Grade::None => PutOptions::overwrite(),
+        Grade::BestEffort | Grade::Atomic => PutOptions::if_absent(),
+    }
+}
+
 /// Stores an object under a name that nothing else can have; finding the same object there is success.
 ///
 /// # Errors
@@ -32,7 +41,7 @@ pub async fn put_immutable(
     sha256: Option<[u8; 32]>,
 ) -> Result<(), RepositoryError> {
     let len_bytes = body.len_bytes();
-    let mut options = PutOptions::if_absent();
+    let mut options = creating(backend);
     options.sha256 = sha256;
     match backend.put(key, body.clone(), &options).await {
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {

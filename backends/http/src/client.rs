@@ -32,6 +32,8 @@ pub struct HttpOptions {
     pub proxy: Option<String>,
     /// Whether `http://` is spoken where an address says so.
     pub allow_http: bool,
+    /// How long a connection may take to come about; 20 s without it.
+    pub connect_timeout: Option<Duration>,
 }
 
 /// An HTTP client with a pool of connections; clones share it.
@@ -65,7 +67,7 @@ impl HttpClient {
                 .with_detail(format!("{what}: {cause}"))
         };
         let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(options.connect_timeout.unwrap_or(CONNECT_TIMEOUT))
             .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -93,6 +95,14 @@ impl HttpClient {
     /// # Errors
     /// [`Failure::NoAnswer`], and [`Failure::WrongAnswer`] where the body is shorter than it was announced.
     pub async fn send(&self, request: Request<Pieces>) -> Result<HttpResponse, Failure> {
+        self.send_for(request, u64::MAX).await
+    }
+
+    /// The same for an answer of at most so many bytes; a longer one is not read to its end.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`]; [`Failure::WrongAnswer`] for a longer answer.
+    pub async fn send_for(&self, request: Request<Pieces>, max_bytes: u64) -> Result<HttpResponse, Failure> {
         if !self.allow_http && request.uri().scheme_str() != Some("https") {
             let why = "plain HTTP is not allowed here: nothing on the way would be secret".to_owned();
             return Err(Failure::NoAnswer { reach: Reach::Nobody, why, timed_out: false });
@@ -110,7 +120,7 @@ impl HttpClient {
         let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = match (is_head, status.is_success()) {
             (true, _) => Bytes::new(),
-            (false, true) => whole(response, announced).await?,
+            (false, true) => whole(response, announced, max_bytes).await?,
             (false, false) => beginning(response).await,
         };
         Ok(HttpResponse { status, headers, body })
@@ -118,10 +128,18 @@ impl HttpClient {
 }
 
 /// All of a body, in one buffer that was large enough from the beginning where its length was announced.
-async fn whole(mut response: reqwest::Response, announced: Option<u64>) -> Result<Bytes, Failure> {
+async fn whole(mut response: reqwest::Response, announced: Option<u64>, max_bytes: u64) -> Result<Bytes, Failure> {
+    let too_long =
+        || Failure::WrongAnswer(format!("the server sent more than the {max_bytes} bytes that were asked for"));
+    if announced.is_some_and(|announced| announced > max_bytes) {
+        return Err(too_long());
+    }
     let reserved = usize::try_from(announced.unwrap_or(0).min(MAX_RESERVED_BYTES)).unwrap_or(0);
     let mut body = BytesMut::with_capacity(reserved);
     while let Some(piece) = response.chunk().await.map_err(no_answer)? {
+        if (body.len() + piece.len()) as u64 > max_bytes {
+            return Err(too_long());
+        }
         body.extend_from_slice(&piece);
     }
     match announced {

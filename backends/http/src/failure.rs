@@ -97,12 +97,13 @@ impl Failure {
         let error = StorageError::new(kind, operation);
         let advice = match (&self, error.retry()) {
             (_, RetryAdvice::Never) => RetryAdvice::Never,
-            (Self::Status { retry_after: Some(wait), .. }, _) => RetryAdvice::After(*wait),
-            (Self::NoAnswer { reach: Reach::Unknown, .. } | Self::Status { status: 500 | 502 | 504, .. }, _)
+            // 200 is an answer that began well and ended otherwise.
+            (Self::NoAnswer { reach: Reach::Unknown, .. } | Self::Status { status: 200 | 500 | 502 | 504, .. }, _)
                 if operation == StorageOperation::Put =>
             {
                 RetryAdvice::Verify
             }
+            (Self::Status { retry_after: Some(wait), .. }, _) => RetryAdvice::After(*wait),
             (_, advice) => advice,
         };
         error.with_retry(advice).with_detail(self.to_string())
@@ -170,7 +171,7 @@ mod tests {
         let lost = |reach| Failure::NoAnswer { reach, why: "cut".to_owned(), timed_out: false };
         let advice = |failure: Failure, operation| failure.clone().into_error(failure.kind(), operation).retry();
         assert_eq!(advice(lost(Reach::Unknown), StorageOperation::Put), RetryAdvice::Verify);
-        assert_eq!(advice(answered(500, &[]), StorageOperation::Put), RetryAdvice::Verify);
+        assert_eq!(advice(answered(500, &[("retry-after", "7")]), StorageOperation::Put), RetryAdvice::Verify);
         assert_eq!(advice(lost(Reach::Nobody), StorageOperation::Put), RetryAdvice::After(Duration::ZERO));
         assert_eq!(advice(lost(Reach::Unknown), StorageOperation::Get), RetryAdvice::After(Duration::ZERO));
     }

@@ -51,7 +51,10 @@ impl Address {
 /// An endpoint as it is typed, without a slash at its end.
 pub(crate) fn endpoint(text: &str, allow_http: bool) -> Result<String, InvalidConfig> {
     let (scheme, host) = text.split_once("://").unwrap_or(("https", text));
-    let host = host.trim_end_matches('/');
+    // As every client writes it, so that all sign for one name.
+    let host = host.trim_end_matches('/').to_ascii_lowercase();
+    let usual = if scheme == "http" { ":80" } else { ":443" };
+    let host = host.strip_suffix(usual).unwrap_or(&host);
     if host.is_empty() || host.contains(['?', '#', '@', ' ']) {
         return Err(InvalidConfig::at("endpoint", "is no plain address such as `https://s3.example.org`"));
     }
@@ -101,6 +104,7 @@ mod tests {
     #[test]
     fn endpoint_is_https_unless_plain_http_is_asked_for() {
         assert_eq!(endpoint("s3.example.org/", false).unwrap(), "https://s3.example.org");
+        assert_eq!(endpoint("https://S3.Example.org:443", false).unwrap(), "https://s3.example.org");
         assert!(endpoint("http://localhost:9000", false).unwrap_err().to_string().contains("allow_http"));
         assert_eq!(endpoint("http://localhost:9000", true).unwrap(), "http://localhost:9000");
         for bad in ["ftp://x", "https://", "https://me:secret@x", "https://x?y"] {

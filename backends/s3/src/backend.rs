@@ -1,6 +1,7 @@
 //! The storage contract on top of OpenDAL's requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_backend_http::{HttpClient, HttpOptions, Pieces};
@@ -18,7 +19,7 @@ use crate::S3Config;
 use crate::address::Address;
 use crate::credentials;
 use crate::error::from_opendal;
-use crate::transport::{SHA256_METADATA, Transport, hex};
+use crate::transport::{SHA256_METADATA, Transport, digest, hex};
 
 /// Objects of more bytes than this are sent in parts. A request of this size is repeated whole when it is cut, which costs no more than
 /// the parts' extra requests do.
@@ -29,6 +30,9 @@ const PART_BYTES: usize = 32 << 20;
 
 /// Parts that S3 takes.
 const MAX_PARTS: u64 = 10_000;
+
+/// How long the parts of an upload that failed may take to go: whoever waits is to hear why it failed.
+const ABORT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Requests at once that keep a connection to a distant server busy.
 const SUGGESTED_CONCURRENCY: usize = 8;
@@ -60,14 +64,18 @@ impl S3Backend {
         let wrong =
             |detail: String| StorageError::new(StorageErrorKind::Config, StorageOperation::Connect).with_detail(detail);
         config.validate().map_err(|error| wrong(error.to_string()))?;
-        let options =
-            HttpOptions { ca_file: config.ca_file.clone(), proxy: config.proxy.clone(), allow_http: config.allow_http };
+        let options = HttpOptions {
+            ca_file: config.ca_file.clone(),
+            proxy: config.proxy.clone(),
+            allow_http: config.allow_http,
+            connect_timeout: None,
+        };
         let making = tokio::task::spawn_blocking(move || HttpClient::new(&options)).await;
         let client = making.map_err(|error| {
             StorageError::new(StorageErrorKind::Cancelled, StorageOperation::Connect).with_source(error)
         })??;
         let address = address(config, &client, context).await?;
-        let signer = credentials::signer(config, &address.region, client.clone(), context).await?;
+        let signer = credentials::signer(config, &address.region, context).await?;
         let transport = Transport::new(client, signer, config.checksums);
         let operator = operator(config, &address).map_err(|error| wrong(error.message().to_owned()))?;
         let operator =
@@ -106,7 +114,8 @@ async fn address(config: &S3Config, client: &HttpClient, context: &ConnectContex
         (None, Some(_)) => "us-east-1".to_owned(),
         (None, None) => aws_region(client, &config.bucket).await?,
     };
-    let path_style = config.path_style.unwrap_or(own.is_some());
+    // The certificates of AWS are for names without another dot.
+    let path_style = config.path_style.unwrap_or(own.is_some() || config.bucket.contains('.'));
     let endpoint = own.unwrap_or_else(|| Address::aws_endpoint(&region));
     let (bucket, prefix) = (config.bucket.clone(), config.folder().to_owned());
     Ok(Address { endpoint, bucket, prefix, region, path_style })
@@ -164,6 +173,14 @@ impl StorageBackend for S3Backend {
         let failed = |error| from_opendal(&error, StorageOperation::Put, Some(key));
         let mut writer = self.inner.operator.writer_with(key.as_str()).if_not_exists(if_absent);
         if body.len_bytes() > MULTIPART_ABOVE_BYTES {
+            if let Some(sha256) = options.sha256 {
+                // Each part is signed with its own hash, which says nothing about the whole.
+                let whole = body.clone();
+                let digest = tokio::task::spawn_blocking(move || digest(whole.pieces())).await;
+                if digest.is_ok_and(|digest| digest != sha256) {
+                    return refused(StorageErrorKind::Integrity);
+                }
+            }
             // One after the other: parts that tasks of their own send wake nobody who watches this call.
             writer = writer.chunk(PART_BYTES);
         } else if let Some(sha256) = &options.sha256 {
@@ -179,9 +196,7 @@ impl StorageBackend for S3Backend {
             Ok(()) => Ok(()),
             Err(error) => {
                 // Parts that are there are nobody's: best effort, a sweep finds the rest.
-                if let Err(error) = writer.abort().await {
-                    let _ = error;
-                }
+                let _ = tokio::time::timeout(ABORT_WITHIN, writer.abort()).await;
                 Err(failed(error))
             }
         }

@@ -129,7 +129,19 @@ impl BackendConfig for S3Config {
         if self.folder().split('/').any(|part| matches!(part, "." | "..")) || self.prefix.contains("//") {
             return Err(InvalidConfig::at("prefix", "has a part that is empty, `.` or `..`"));
         }
-        self.own_endpoint()?;
+        if let Some(endpoint) = self.own_endpoint()?
+            && endpoint
+                .split_once("://")
+                .is_some_and(|(_, host)| host.starts_with(&format!("{}.", self.bucket.to_ascii_lowercase())))
+        {
+            return Err(InvalidConfig::at(
+                "endpoint",
+                "begins with the bucket's name; write the server's name without it",
+            ));
+        }
+        if self.proxy.as_ref().is_some_and(|proxy| proxy.contains('@')) {
+            return Err(InvalidConfig::at("proxy", "has a user or a password in it, which would be shown with it"));
+        }
         match (&self.access_key_id, &self.secret_access_key) {
             (Some(_), None) => {
                 return Err(InvalidConfig::at("secret_access_key", "has to be there with `access_key_id`"));
@@ -235,6 +247,8 @@ mod tests {
             "s3://b/a//c",
             "s3://b/../c",
             "s3://b?endpoint=http://x",
+            "s3://b?endpoint=https://b.example.org",
+            "s3://b?proxy=http://me:pw@proxy",
         ] {
             assert!(location(bad).is_err(), "{bad}");
         }

@@ -1,10 +1,12 @@
 //! Who signs: credentials from the configuration, or from where AWS's own programs find them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use backup_backend_http::{HttpClient, Pieces};
+use backup_backend_http::{HttpClient, HttpOptions, Pieces};
 use backup_core::registry::ConnectContext;
 use backup_core::{Secret, SecretRef, SecretResolver, StorageError, StorageErrorKind, StorageOperation, StorageResult};
 use bytes::Bytes;
@@ -46,14 +48,15 @@ const VARIABLES: [&str; 24] = [
 pub(crate) async fn signer(
     config: &S3Config,
     region: &str,
-    client: HttpClient,
     context: &ConnectContext,
 ) -> StorageResult<Signer<Credential>> {
     let environment = environment(context).await?;
-    let around = Context::new().with_file_read(TokioFileRead).with_http_send(Sender(client)).with_env(environment);
+    let around =
+        Context::new().with_file_read(TokioFileRead).with_http_send(Sender::new().await?).with_env(environment);
     let request_signer = RequestSigner::new("s3", region);
     let (Some(id), Some(secret)) = (&config.access_key_id, &config.secret_access_key) else {
-        let mut chain = DefaultCredentialProvider::builder();
+        // Nothing here starts programs.
+        let mut chain = DefaultCredentialProvider::builder().no_process();
         if let Some(profile) = &config.profile {
             // Who names a profile does not mean whatever else there is.
             chain = chain.with_profile(profile).no_env().no_web_identity().no_ecs().no_imds();
@@ -133,12 +136,39 @@ impl Env for Environment {
     }
 }
 
-/// Requests to the services that give credentials out.
+/// Requests to the services that give credentials out: past any proxy, and plain HTTP to this machine and its host alone.
 #[derive(Debug)]
 struct Sender(HttpClient);
 
+/// A machine that is none of a cloud's has nobody to ask, and finds that out by waiting.
+const CREDENTIALS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Sender {
+    async fn new() -> StorageResult<Self> {
+        let connect_timeout = Some(CREDENTIALS_CONNECT_TIMEOUT);
+        let options = HttpOptions { allow_http: true, connect_timeout, ..HttpOptions::default() };
+        let stopped =
+            |error| StorageError::new(StorageErrorKind::Cancelled, StorageOperation::Connect).with_source(error);
+        let client = tokio::task::spawn_blocking(move || HttpClient::new(&options)).await.map_err(stopped)??;
+        Ok(Self(client))
+    }
+}
+
+/// Whether plain HTTP to a host stays on this machine or between it and its host.
+fn is_near(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_link_local() || address.is_loopback(),
+        // The addresses of AWS's services of that kind are unique local ones.
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => host == "localhost",
+    }
+}
+
 impl HttpSend for Sender {
     async fn http_send(&self, request: http::Request<Bytes>) -> reqsign_core::Result<http::Response<Bytes>> {
+        if request.uri().scheme_str() != Some("https") && !request.uri().host().is_some_and(is_near) {
+            return Err(reqsign_core::Error::config_invalid("credentials are not asked for over plain HTTP"));
+        }
         let answer = self.0.send(request.map(|body| Pieces::new([body]))).await;
         let answer = answer.map_err(|failure| {
             reqsign_core::Error::unexpected("no answer from a service that gives credentials out").with_source(failure)
@@ -147,5 +177,20 @@ impl HttpSend for Sender {
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_for_credentials_stays_near() {
+        for near in ["169.254.169.254", "169.254.170.2", "127.0.0.1", "localhost", "[fd00:ec2::254]", "[::1]"] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in ["example.org", "10.0.0.1", "169.253.1.1", "[2001:db8::1]", "localhost.example.org"] {
+            assert!(!is_near(far), "{far}");
+        }
     }
 }

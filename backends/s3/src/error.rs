@@ -37,9 +37,16 @@ impl S3Failure {
         let failure = Failure::status(status, &response.headers, &body.code, &message);
         let kind = kind_of(&body.code).unwrap_or_else(|| match status {
             300..=399 => StorageErrorKind::Config,
+            // To a request for the head of an object S3 answers without a body. With one, and without a code of S3, it is not S3 that
+            // speaks: a proxy whose server is away knows nothing of objects.
+            404 | 410 if !response.body.is_empty() => StorageErrorKind::Unavailable,
             409 => StorageErrorKind::Unavailable,
             501 => StorageErrorKind::Unsupported,
-            _ => failure.kind(),
+            _ => match failure.kind() {
+                // Whatever the server dislikes, it says nothing about what is stored.
+                StorageErrorKind::Other => StorageErrorKind::Config,
+                kind => kind,
+            },
         });
         Self { kind, failure }
     }
@@ -147,8 +154,8 @@ pub(crate) fn from_opendal(
         opendal::ErrorKind::RangeNotSatisfied => StorageErrorKind::RangeNotSatisfiable,
         opendal::ErrorKind::Unsupported => StorageErrorKind::Unsupported,
         opendal::ErrorKind::ConditionNotMatch | opendal::ErrorKind::AlreadyExists => StorageErrorKind::AlreadyExists,
-        _ if error.is_temporary() => StorageErrorKind::Unavailable,
-        _ => StorageErrorKind::Other,
+        // An answer that can't be understood says nothing about what is stored.
+        _ => StorageErrorKind::Unavailable,
     };
     let storage = StorageError::new(kind, operation).with_detail(error.message());
     match key {
@@ -179,6 +186,11 @@ mod tests {
         assert_eq!(of(403, "not XML at all"), StorageErrorKind::PermissionDenied);
         assert_eq!(of(409, ""), StorageErrorKind::Unavailable);
         assert_eq!(of(301, ""), StorageErrorKind::Config);
+        // Neither is a word about an object: what is read as one counts as damage.
+        assert_eq!(of(404, ""), StorageErrorKind::NotFound);
+        assert_eq!(of(404, "404 page not found"), StorageErrorKind::Unavailable);
+        assert_eq!(of(407, "<html>log in</html>"), StorageErrorKind::Config);
+        assert_eq!(of(400, "<Error><Code>InvalidRequest</Code></Error>"), StorageErrorKind::Config);
     }
 
     #[test]

@@ -80,18 +80,19 @@ impl UploadMaintenance for S3Backend {
                 now.ok_or_else(|| failed(StorageErrorKind::Unsupported).with_detail("the server tells no time"))?;
             for upload in &page.uploads {
                 // Times are told in whole seconds.
-                let old = now.duration_since(upload.initiated);
-                if Duration::try_from(old).is_ok_and(|old| old >= age)
-                    && upload.key.starts_with(&self.inner.address.root())
-                {
+                let old = Duration::try_from(now.duration_since(upload.initiated)).unwrap_or(Duration::ZERO);
+                if old >= age && upload.key.starts_with(&self.inner.address.root()) {
                     self.abort(upload).await?;
                     aborted += 1;
                 }
             }
-            let goes_on = page.is_truncated
-                && (&page.next_key_marker, &page.next_upload_id_marker) != (&key_marker, &upload_marker);
-            if !goes_on {
+            if !page.is_truncated {
                 return Ok(aborted);
+            }
+            if (&page.next_key_marker, &page.next_upload_id_marker) == (&key_marker, &upload_marker) {
+                return Err(
+                    failed(StorageErrorKind::Integrity).with_detail("the list of unfinished uploads does not end")
+                );
             }
             (key_marker, upload_marker) = (page.next_key_marker, page.next_upload_id_marker);
         }

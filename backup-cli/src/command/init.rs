@@ -18,14 +18,26 @@ struct Summary {
     repository: String,
     id: String,
     format_version: u64,
+    /// Whether the store refuses to put over what is there, as it declares.
+    create_only: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<Exit, CliError> {
     let place = context.place()?;
     let key = first_key(context, &place)?;
     let repository = init_at(context, &place, &key, args.label).await?;
+    let refuses = context.interrupt.or_stop(repository.refuses_to_overwrite()).await?;
+    let create_only =
+        refuses.map_err(|error| CliError::from_error("the repository was made, but not looked at again", &error))?;
     let output = &context.output;
+    if !create_only {
+        output.warn(
+            "this store accepts create-only puts and ignores that they are: never make two repositories in one place at once there, and say \
+             so in its options where it has one for it (`conditional_puts = false` of `s3`)",
+        );
+    }
     let summary = Summary {
+        create_only,
         repository: place.location(),
         id: repository.config().id.to_string(),
         format_version: repository.config().version,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use backup_test_servers::{BadLine, SeaweedFs, Trouble};
+use backup_test_servers::{BadLine, RcloneS3, SeaweedFs, Trouble};
 
 use crate::fidelity::{assert_same, below};
 use crate::home::{Home, Ran, of_type, ran};
@@ -61,7 +61,8 @@ fn carries_a_tree(remote: &Remote) {
     tree::nasty(&source);
     // Several packs.
     fs::write(source.join("random"), Random::new(7).bytes(40 << 20)).unwrap();
-    remote.done(&["-q", "init"]);
+    let made = remote.done(&["--json", "init"]);
+    assert_eq!(made.lines().last().unwrap()["create_only"], true, "{}", made.stdout);
     assert_eq!(remote.run(&["init"]).code, 1, "there is one already");
     remote.done(&["-v", "create", "source"]);
     remote.done(&["check", "--read-data"]);
@@ -122,6 +123,38 @@ fn tree_comes_back_over_connections_that_stand_still() {
 #[test]
 fn tree_comes_back_over_connections_that_change_bits() {
     goes_over_a_bad_line(Trouble::Flip);
+}
+
+/// A real server that accepts conditional requests and ignores the conditions: `init` finds it out, and the rest works all the same.
+#[test]
+fn server_that_ignores_create_only_puts_is_named_and_still_carries_a_tree() {
+    let server = RcloneS3::start().unwrap();
+    // The server remembers for a while which there are.
+    ["b", "c"].into_iter().for_each(|name| server.make_bucket(name));
+    let remote = Remote {
+        home: Home::new(),
+        url: format!("s3://b/folder?endpoint={}&allow_http=true", server.endpoint()),
+        environment: vec![
+            ("AWS_ACCESS_KEY_ID", RcloneS3::ACCESS_KEY_ID.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", RcloneS3::SECRET_ACCESS_KEY.to_owned()),
+        ],
+        secret: RcloneS3::SECRET_ACCESS_KEY,
+    };
+    let ran = remote.done(&["--json", "init"]);
+    assert_eq!(ran.lines().last().unwrap()["create_only"], false, "{}", ran.stdout);
+    let source = remote.home.join("source");
+    tree::nasty(&source);
+    remote.done(&["-q", "create", "source"]);
+    remote.done(&["check", "--read-data"]);
+    remote.brings_back("out", &source);
+
+    // Who says so is not warned, and is asked for no more than that.
+    let mut told = remote;
+    told.url = told.url.replace("s3://b", "s3://c") + "&conditional_puts=false";
+    let ran = told.done(&["init"]);
+    assert!(!ran.stderr.contains("create-only"), "{}", ran.stderr);
+    told.done(&["-q", "create", "source"]);
+    told.done(&["--no-cache", "check", "--read-data"]);
 }
 
 #[test]

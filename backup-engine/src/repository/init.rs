@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backup_core::storage::Grade;
 use backup_core::{ByteRange, Clock, PutMode, PutOptions, StorageBackend, StorageErrorKind};
 use bytes::Bytes;
 
@@ -16,7 +17,7 @@ use crate::format::config::{RepositoryConfig, UncheckedConfig};
 use crate::format::slot::{SlotNote, seal_epoch};
 use crate::id::{ObjectId, RepositoryId};
 use crate::layout;
-use crate::store::put_immutable;
+use crate::store::{creating, put_immutable};
 
 /// How a new repository is to be.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +102,28 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Whether the store refuses to put over what is there, as it declares; `true` where it declares nothing.
+    ///
+    /// Puts `config` once more as it is, create-only: a store that keeps its word refuses, and one that does not has changed nothing. Without it a
+    /// repository is as safe but for one thing: of two that are made in one place at once, one is lost. Two requests.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub async fn refuses_to_overwrite(&self) -> Result<bool, RepositoryError> {
+        let backend = self.store().backend();
+        if backend.info().capabilities.put_if_absent == Grade::None {
+            return Ok(true);
+        }
+        let config = backend.get(&layout::config(), ByteRange::Full).await?;
+        match backend.put(&layout::config(), config.into(), &PutOptions::if_absent()).await {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == StorageErrorKind::AlreadyExists => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// What stands under `config`, if anything does.
 async fn stored_config(backend: &dyn StorageBackend) -> Result<Option<Bytes>, InitError> {
     match backend.get(&layout::config(), ByteRange::Full).await {
@@ -116,13 +139,13 @@ async fn put_config(backend: &dyn StorageBackend, object: &Bytes, torn: Option<B
     const ATTEMPTS: usize = 2;
     let mut expected = torn;
     for _ in 0..ATTEMPTS {
-        let mut options = PutOptions::if_absent();
+        let mut options = creating(backend);
         if expected.is_some() {
-            // Whoever began it may be at it still: only what did not change meanwhile is replaced.
-            if stored_config(backend).await? != expected {
-                return Ok(false);
-            }
             options.mode = PutMode::Overwrite;
+        }
+        // Whoever began it may be at it still: only what did not change meanwhile is replaced.
+        if options.mode == PutMode::Overwrite && stored_config(backend).await? != expected {
+            return Ok(false);
         }
         match backend.put(&layout::config(), object.clone().into(), &options).await {
             Ok(()) => {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backup_core::{ByteRange, CancelToken, MemoryBackend, ObjectKey, PutOptions, Silent, StorageBackend};
+use backup_engine::check::CheckLevel;
 use backup_engine::chunker::ChunkerParameters;
 use backup_engine::create::CreateError;
 use backup_engine::error::RepositoryError;
@@ -10,10 +11,11 @@ use backup_engine::format::config::RepositoryConfig;
 use backup_engine::layout;
 use backup_engine::repository::{InitError, OpenError, Repository};
 
-use crate::support::fixture::{Fixture, interrupt};
+use crate::support::fixture::{Fixture, check, first_tree, interrupt};
 use crate::support::oracle::lost;
 use crate::support::source::MemorySource;
-use crate::support::{clock, create, create_options, init, open, try_init};
+use crate::support::veil::{Veil, VeiledBackend};
+use crate::support::{clock, create, create_options, init, open, open_over, try_init};
 
 async fn copy(store: &MemoryBackend, from: &ObjectKey, to: &ObjectKey) {
     let bytes = store.get(from, ByteRange::Full).await.unwrap();
@@ -58,7 +60,7 @@ async fn unknown_chunker_hinders_create_alone_and_before_anything_is_stored() {
 
         let repository = fixture.open().await;
         assert!(lost(&repository, &fixture.expected).await.is_empty(), "everything restores");
-        let report = crate::support::fixture::check(&repository, backup_engine::check::CheckLevel::Data).await;
+        let report = check(&repository, CheckLevel::Data).await;
         assert!(report.is_sound(), "{:?}", report.findings);
         let before = fixture.store.keys();
         let source = Arc::new(MemorySource::new("test", fixture.tree.clone()));
@@ -89,7 +91,7 @@ async fn open_repository_seals_under_the_epoch_that_it_began() {
     let (store, clock) = (MemoryBackend::new(), clock());
     let mut repository = init(&store, &clock).await;
     let before = repository.clone();
-    let tree = crate::support::fixture::first_tree();
+    let tree = first_tree();
     let mut expected = crate::support::oracle::Expected::new();
     expected.insert(create(&repository, &clock, &tree).await.snapshot, tree.clone());
     assert_eq!(epochs(&store), [1]);
@@ -133,7 +135,7 @@ async fn torn_config_is_named_and_making_the_repository_again_finishes_it() {
         assert_eq!(with_data.peek(&layout::config()).unwrap().len(), len, "nothing was changed");
 
         let repository: Repository = try_init(Arc::new(store.clone()), &clock).await.unwrap();
-        create(&repository, &clock, &crate::support::fixture::first_tree()).await;
+        create(&repository, &clock, &first_tree()).await;
         assert_eq!(open(&store, &clock).await.unwrap().config().id, repository.config().id);
         let again = try_init(Arc::new(store.clone()), &clock).await;
         assert!(matches!(again, Err(InitError::AlreadyExists)));
@@ -216,4 +218,36 @@ async fn private_key_opens_what_was_sealed_for_its_public_half_and_nothing_else_
     assert!(!object.windows(32).any(|window| window == private.public_key().as_bytes()));
     let unlock = Unlock::Escrow(again());
     assert!(!format!("{unlock:?} {key:?}").contains(&code[..14]));
+}
+
+fn veiled(veil: Veil) -> (MemoryBackend, Arc<VeiledBackend>) {
+    let store = MemoryBackend::new();
+    let veiled = VeiledBackend::new(&store, &layout::config(), veil);
+    (store, veiled)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_without_create_only_puts_carries_a_repository() {
+    let (_, store) = veiled(Veil::NoCreateOnly);
+    let clock = clock();
+    let repository = try_init(store.clone(), &clock).await.unwrap();
+    assert!(repository.refuses_to_overwrite().await.unwrap(), "nothing is declared, so no word is broken");
+    assert!(matches!(try_init(store.clone(), &clock).await, Err(InitError::AlreadyExists)));
+    let report = create(&repository, &clock, &first_tree()).await;
+    let again = open_over(store, &clock).await.unwrap();
+    let expected = [(report.snapshot, first_tree())].into();
+    assert!(lost(&again, &expected).await.is_empty());
+    assert!(check(&again, CheckLevel::Data).await.is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_that_breaks_its_word_about_create_only_puts_is_found_out_and_unharmed() {
+    for (veil, keeps_it) in [(Veil::IgnoresCreateOnly, false), (Veil::AppendOnly, true)] {
+        let (inner, store) = veiled(veil);
+        let repository = try_init(store, &clock()).await.unwrap();
+        let before: Vec<_> = inner.keys().into_iter().map(|key| (inner.peek(&key), key)).collect();
+        assert_eq!(repository.refuses_to_overwrite().await.unwrap(), keeps_it, "{veil:?}");
+        let after: Vec<_> = inner.keys().into_iter().map(|key| (inner.peek(&key), key)).collect();
+        assert_eq!(before, after);
+    }
 }

@@ -11,8 +11,10 @@
 
 mod process;
 mod proxy;
+mod rclone;
 mod seaweed;
 
 pub use process::{StartError, free_ports, program};
 pub use proxy::{BadLine, Trouble};
+pub use rclone::RcloneS3;
 pub use seaweed::SeaweedFs;

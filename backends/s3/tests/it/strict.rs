@@ -33,6 +33,11 @@ async fn objects_around_the_size_of_parts_come_back_whole() {
         assert_eq!(error.kind(), StorageErrorKind::AlreadyExists, "{len}: {error}");
     }
     assert_eq!(store.abort_older_than(Duration::ZERO).await.unwrap(), 0, "an upload that failed was left");
+    // So does what the caller says that the body is.
+    let (key, (_, body)) = (ObjectKey::new("packs/wrong").unwrap(), body(64 * MIB + 1));
+    let error = store.put(&key, body, &PutOptions::if_absent().with_sha256([7; 32])).await.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Integrity, "{error}");
+    assert_eq!(store.stat(&key).await.unwrap_err().kind(), StorageErrorKind::NotFound);
     filer.remove().await;
 }
 

@@ -1,11 +1,12 @@
-//! A store that hides one object from listings, fails to read it, or lets nobody delete anything.
+//! A store that hides one object from listings, fails to read it, lets nobody delete anything, or knows no create-only puts.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::storage::Grade;
 use backup_core::{
-    BackendInfo, ByteRange, KeyPrefix, MemoryBackend, ObjectKey, ObjectMeta, PutBody, PutOptions, StorageBackend,
-    StorageError, StorageErrorKind, StorageOperation, StorageResult,
+    BackendInfo, ByteRange, KeyPrefix, MemoryBackend, ObjectKey, ObjectMeta, PutBody, PutMode, PutOptions,
+    StorageBackend, StorageError, StorageErrorKind, StorageOperation, StorageResult,
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -20,6 +21,10 @@ pub(crate) enum Veil {
     Unreadable(StorageErrorKind),
     /// Nothing can be deleted, this object or any other.
     AppendOnly,
+    /// Create-only puts are not known, and not declared.
+    NoCreateOnly,
+    /// Create-only puts are declared, and done as any others.
+    IgnoresCreateOnly,
 }
 
 /// The store.
@@ -28,22 +33,33 @@ pub(crate) struct VeiledBackend {
     inner: MemoryBackend,
     key: ObjectKey,
     veil: Veil,
+    info: BackendInfo,
 }
 
 impl VeiledBackend {
     pub(crate) fn new(inner: &MemoryBackend, key: &ObjectKey, veil: Veil) -> Arc<Self> {
-        Arc::new(Self { inner: inner.clone(), key: key.clone(), veil })
+        let mut info = inner.info().clone();
+        if veil == Veil::NoCreateOnly {
+            info.capabilities.put_if_absent = Grade::None;
+        }
+        Arc::new(Self { inner: inner.clone(), key: key.clone(), veil, info })
     }
 }
 
 #[async_trait]
 impl StorageBackend for VeiledBackend {
     fn info(&self) -> &BackendInfo {
-        self.inner.info()
+        &self.info
     }
 
     async fn put(&self, key: &ObjectKey, body: PutBody, options: &PutOptions) -> StorageResult<()> {
-        self.inner.put(key, body, options).await
+        match (self.veil, options.mode) {
+            (Veil::NoCreateOnly, PutMode::IfAbsent) => {
+                Err(StorageError::new(StorageErrorKind::Unsupported, StorageOperation::Put).with_key(key))
+            }
+            (Veil::IgnoresCreateOnly, _) => self.inner.put(key, body, &PutOptions::overwrite()).await,
+            _ => self.inner.put(key, body, options).await,
+        }
     }
 
     async fn get(&self, key: &ObjectKey, range: ByteRange) -> StorageResult<Bytes> {
