@@ -165,7 +165,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example: backup catalog --out backup_index.json")]
     Catalog(query::CatalogArgs),
     /// List the plug-ins of this program: storage backends, sources, policies.
-    #[command(after_help = "Examples:\n  backup backends\n  backup backends local")]
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  backup backends\n  backup backends local\n  backup backends trust sftp://me@nas/srv/backup"
+    )]
     Backends(BackendsArgs),
     /// Check, show and describe the configuration.
     #[command(subcommand)]
@@ -232,6 +235,27 @@ pub(crate) struct BackendsArgs {
     /// Show the options of one type, with an example.
     #[arg(value_name = "TYPE")]
     pub(crate) name: Option<String>,
+    #[command(subcommand)]
+    pub(crate) action: Option<BackendsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackendsCommand {
+    /// Make a server known by its key, after a person has compared it.
+    #[command(
+        after_help = "Example: backup backends trust sftp://me@nas/srv/backup\n\nThe server's own fingerprint is told there by:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+    )]
+    Trust(TrustArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The repository's address or its name in the configuration; the one of `-r` by default.
+    #[arg(value_name = "REPOSITORY")]
+    pub(crate) repository: Option<String>,
+    /// The fingerprint that the server must show; then nobody is asked.
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit, Cli
         Command::Pin(args) => annotate::pin(context, &args, true).await,
         Command::Unpin(args) => annotate::pin(context, &args, false).await,
         Command::Key(command) => key::run(context, command).await,
-        Command::Backends(args) => backends::run(context, &args),
+        Command::Backends(args) => backends::run(context, &args).await,
         Command::Config(command) => config::run(context, &command),
         Command::Repair(RepairCommand::Index { dry_run }) => repair::index(context, dry_run).await,
         Command::Completions(args) => manual::completions(context, &args),

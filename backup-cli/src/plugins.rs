@@ -9,6 +9,8 @@ use backup_core::{Snapshotter, SourceError};
 extern crate backup_backend_local as _;
 #[cfg(feature = "s3")]
 extern crate backup_backend_s3 as _;
+#[cfg(feature = "sftp")]
+extern crate backup_backend_sftp as _;
 
 /// What `create PATH…` captures.
 #[derive(Debug, Clone, Default)]

@@ -19,7 +19,8 @@ mod url;
 use std::collections::BTreeMap;
 
 pub use contract::{
-    BackendConfig, ConflictConfig, ConnectContext, InvalidConfig, OpenContext, RetentionConfig, SourceConfig,
+    BackendConfig, ConflictConfig, ConnectContext, Introduction, InvalidConfig, OpenContext, RetentionConfig,
+    SourceConfig, Standing,
 };
 use decode::DecodeError;
 use descriptor::Decode;

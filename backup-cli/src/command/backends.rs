@@ -1,9 +1,11 @@
 //! `backup backends`: the plug-ins of this program, and their options.
 
+mod trust;
+
 use backup_core::registry::{Descriptor, Family, OptionDoc, OptionKind};
 use serde::Serialize;
 
-use crate::args::BackendsArgs;
+use crate::args::{BackendsArgs, BackendsCommand};
 use crate::context::Context;
 use crate::error::{CliError, did_you_mean};
 use crate::exit_code::Exit;
@@ -38,7 +40,10 @@ struct AbsentLine {
     feature: &'static str,
 }
 
-pub(crate) fn run(context: &Context, args: &BackendsArgs) -> Result<Exit, CliError> {
+pub(crate) async fn run(context: &Context, args: &BackendsArgs) -> Result<Exit, CliError> {
+    if let Some(BackendsCommand::Trust(args)) = &args.action {
+        return trust::run(context, args).await;
+    }
     match &args.name {
         Some(name) => describe(context, name)?,
         None => list(context)?,

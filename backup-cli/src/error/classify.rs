@@ -159,6 +159,13 @@ fn is_configuration(error: &(dyn StdError + 'static)) -> bool {
         .any(|error| error.kind() == StorageErrorKind::Config)
 }
 
+/// Whether a server is not the known one.
+fn is_stranger(error: &(dyn StdError + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .filter_map(storage_behind)
+        .any(|error| error.kind() == StorageErrorKind::HostKeyMismatch)
+}
+
 /// What can be done about a failure of this kind, whatever the command.
 pub(super) fn hint_of(exit: Exit, error: &(dyn StdError + 'static)) -> Option<&'static str> {
     match exit {
@@ -166,6 +173,9 @@ pub(super) fn hint_of(exit: Exit, error: &(dyn StdError + 'static)) -> Option<&'
             Some("look at the address and the options of the repository; `backup backends NAME` tells what they mean")
         }
         Exit::NoSpace => Some("make room and run the same command again: what was stored is kept and used"),
+        Exit::Unreachable if is_stranger(error) => {
+            Some("`backup backends trust REPOSITORY` shows the key of a server that nobody knows yet, to compare it")
+        }
         Exit::Unreachable => Some("run the same command again later: what was stored is kept and used"),
         Exit::CredentialsExpired => Some("give the store new credentials"),
         Exit::Corrupt => Some("`backup check --read-data` says what is damaged and which files it hurts"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use backup_test_servers::{BadLine, RcloneS3, SeaweedFs, Trouble};
+use backup_test_servers::{BadLine, RcloneS3, SeaweedFs, Sshd, Trouble};
 
 use crate::fidelity::{assert_same, below};
 use crate::home::{Home, Ran, of_type, ran};
@@ -32,6 +32,21 @@ impl Remote {
             ],
             secret: SeaweedFs::SECRET_ACCESS_KEY,
         }
+    }
+
+    fn sftp(folder: &str) -> Self {
+        let (server, home) = (Sshd::shared(), Home::new());
+        let folder = server.files().join(format!("{folder}-{}", std::process::id()));
+        let url = format!(
+            "sftp://{}@127.0.0.1:{}{}?identity_file={}&passphrase=env:SFTP_PASSPHRASE&known_hosts={}&ssh_config=none",
+            server.user(),
+            server.port(),
+            folder.display(),
+            server.locked_identity().display(),
+            server.known_hosts().display(),
+        );
+        let environment = vec![("SFTP_PASSPHRASE", Sshd::PASSPHRASE.to_owned())];
+        Self { home, url, environment, secret: Sshd::PASSPHRASE }
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
@@ -84,20 +99,48 @@ fn nasty_tree_goes_to_s3_and_comes_back() {
     carries_a_tree(&Remote::s3("tree"));
 }
 
-/// Everything on a line whose connections all meet trouble, some within their first pack.
-fn goes_over_a_bad_line(trouble: Trouble) {
-    let mut remote = Remote::s3(&format!("{trouble:?}").to_lowercase());
-    let source = remote.home.join("source");
-    tree::nasty(&source);
-    fs::write(source.join("random"), Random::new(9).bytes(60 << 20)).unwrap();
+#[test]
+fn nasty_tree_goes_to_sftp_and_comes_back() {
+    let remote = Remote::sftp("tree");
+    carries_a_tree(&remote);
+    // The server's own side is the same repository.
+    let folder = remote.url.split(&Sshd::shared().port().to_string()).nth(1).unwrap().split('?').next().unwrap();
+    let local = remote.home.run(&["-r", folder, "check", "--read-data"]);
+    assert_eq!(local.code, 0, "{}", local.stderr);
+}
+
+/// S3 with TLS, over a line and past it.
+fn s3_over(trouble: Trouble) {
+    let remote = Remote::s3(&format!("{trouble:?}").to_lowercase());
     let server = SeaweedFs::shared();
     let line = BadLine::to(server.https_port(), trouble, 2, 16 << 20, 20_261_122);
-    let (bucket, _) = remote.url.split_once('?').unwrap();
+    let bucket = remote.url.split_once('?').unwrap().0.to_owned();
     let over = |port: u16| {
         let certificate = server.certificate().display();
         format!("{bucket}?endpoint=https://127.0.0.1:{port}&ca_file={certificate}&idle_timeout=2s&retry_attempts=20")
     };
-    let (bad, good) = (over(line.port()), over(server.https_port()));
+    goes_over_a_bad_line(remote, &line, over(line.port()), over(server.https_port()));
+}
+
+/// SFTP, over a line and past it.
+fn sftp_over(trouble: Trouble) {
+    let remote = Remote::sftp(&format!("{trouble:?}").to_lowercase());
+    let server = Sshd::shared();
+    let line = BadLine::to(server.port(), trouble, 2, 16 << 20, 20_261_122);
+    let (own, patience) = (format!(":{}/", server.port()), "&idle_timeout=2s&retry_attempts=20");
+    let known = format!("known_hosts={}", server.known_hosts().display());
+    // `+` would be a space.
+    let pinned = format!("host_key={}", server.host_key().replace('+', "%2B").replace(' ', "%20"));
+    let bad = remote.url.replace(&own, &format!(":{}/", line.port())).replace(&known, &pinned) + patience;
+    let good = remote.url.clone();
+    goes_over_a_bad_line(remote, &line, bad, good);
+}
+
+/// Everything on a line whose connections all meet trouble, some within their first pack.
+fn goes_over_a_bad_line(mut remote: Remote, line: &BadLine, bad: String, good: String) {
+    let source = remote.home.join("source");
+    tree::nasty(&source);
+    fs::write(source.join("random"), Random::new(9).bytes(60 << 20)).unwrap();
     remote.url = bad;
     remote.done(&["-q", "init"]);
     remote.done(&["-q", "create", "source"]);
@@ -111,18 +154,33 @@ fn goes_over_a_bad_line(trouble: Trouble) {
 }
 
 #[test]
+fn tree_comes_back_over_sftp_connections_that_are_cut() {
+    sftp_over(Trouble::Cut);
+}
+
+#[test]
+fn tree_comes_back_over_sftp_connections_that_stand_still() {
+    sftp_over(Trouble::Stall);
+}
+
+#[test]
+fn tree_comes_back_over_sftp_connections_that_change_bits() {
+    sftp_over(Trouble::Flip);
+}
+
+#[test]
 fn tree_comes_back_over_connections_that_are_cut() {
-    goes_over_a_bad_line(Trouble::Cut);
+    s3_over(Trouble::Cut);
 }
 
 #[test]
 fn tree_comes_back_over_connections_that_stand_still() {
-    goes_over_a_bad_line(Trouble::Stall);
+    s3_over(Trouble::Stall);
 }
 
 #[test]
 fn tree_comes_back_over_connections_that_change_bits() {
-    goes_over_a_bad_line(Trouble::Flip);
+    s3_over(Trouble::Flip);
 }
 
 /// A real server that accepts conditional requests and ignores the conditions: `init` finds it out, and the rest works all the same.
@@ -169,4 +227,46 @@ fn wrong_s3_credentials_and_missing_buckets_are_told_with_a_way_out() {
     let ran = remote.run(&["init"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("NoSuchBucket") && ran.stderr.contains(" hint: "), "{}", ran.stderr);
+}
+
+#[test]
+fn server_that_nobody_knows_is_refused_until_it_is_made_known() {
+    let mut remote = Remote::sftp("stranger");
+    let known = remote.home.join("ssh/known_hosts");
+    remote.url = remote.url.replace(&Sshd::shared().known_hosts().display().to_string(), &known.display().to_string());
+    let ran = remote.run(&["init"]);
+    assert_eq!(ran.code, 13, "{}", ran.stderr);
+    assert!(ran.stderr.contains("SHA256:") && ran.stderr.contains("backup backends trust"), "{}", ran.stderr);
+    // With nobody to ask nothing is believed.
+    let ran = remote.run(&["backends", "trust"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let fingerprint = ran
+        .stderr
+        .split_whitespace()
+        .find(|word| word.starts_with("SHA256:"))
+        .unwrap()
+        .trim_matches([',', '`'])
+        .to_owned();
+    let other = format!("{}x", &fingerprint[..fingerprint.len() - 1]);
+    let ran = remote.run(&["backends", "trust", "--fingerprint", &other]);
+    assert_eq!(ran.code, 13, "{}", ran.stderr);
+    assert!(!known.exists());
+    let url = remote.url.clone();
+    let lines = remote.done(&["--json", "backends", "trust", &url, "--fingerprint", &fingerprint]).lines();
+    assert_eq!((&lines[0]["known"], &lines[0]["fingerprint"]), (&false.into(), &fingerprint.as_str().into()));
+    remote.done(&["-q", "init"]);
+    let lines = remote.done(&["--json", "backends", "trust"]).lines();
+    assert_eq!(lines[0]["known"], true);
+    // Another key in its place is refused, with the way out.
+    let text = fs::read_to_string(&known).unwrap();
+    let keys = remote.home.join("other");
+    backup_test_servers::make_key(&keys, "ed25519", "").unwrap();
+    let name = text.split(' ').next().unwrap();
+    fs::write(&known, format!("{name} {}", fs::read_to_string(remote.home.join("other.pub")).unwrap())).unwrap();
+    for arguments in [["backends", "trust"], ["-q", "snapshots"]] {
+        let ran = remote.run(&arguments);
+        assert_eq!(ran.code, 13, "{}", ran.stderr);
+    }
+    let ran = remote.run(&["backends", "trust"]);
+    assert!(ran.stderr.contains("ssh-keygen -R"), "{}", ran.stderr);
 }

@@ -1,6 +1,7 @@
 //! What a plug-in's configuration has to be able to do, one trait for each family.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -37,6 +38,43 @@ pub trait BackendConfig: fmt::Debug + Send + Sync + 'static {
     /// `Config` when a secret can't be had, `Unauthenticated`, `HostKeyMismatch`, `PermissionDenied`, `Unavailable`,
     /// `Timeout`.
     async fn connect(&self, context: &ConnectContext) -> StorageResult<Arc<dyn StorageBackend>>;
+
+    /// Lets a server show who it is, where it is one that is recognised by its key. Nothing is believed, nobody is logged
+    /// in and nothing is changed; a person compares, and whoever calls this writes down what is to be remembered.
+    ///
+    /// # Errors
+    /// `Config`, `Unavailable`, `Timeout`.
+    async fn introduce(&self, _context: &ConnectContext) -> StorageResult<Option<Introduction>> {
+        Ok(None)
+    }
+}
+
+/// What a server shows of itself before anything is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// The server as it is known by: `nas.example.org`, or `[nas.example.org]:2222`.
+    pub server: String,
+    /// The kind of its key.
+    pub algorithm: String,
+    /// The key's fingerprint, `SHA256:` and what follows.
+    pub fingerprint: String,
+    /// What is known of it.
+    pub standing: Standing,
+    /// Where it is to be remembered.
+    pub file: PathBuf,
+    /// What is to be written there, a line without its end.
+    pub line: String,
+}
+
+/// What is known of a server that shows its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It has this key.
+    Known,
+    /// Nothing.
+    Unknown,
+    /// Something that speaks against it, in words.
+    Refused(String),
 }
 
 /// The configuration of a source.

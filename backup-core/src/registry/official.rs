@@ -24,7 +24,7 @@ const fn source(tag: &'static str, feature: Option<&'static str>) -> Official {
 pub(super) const ALL: [Official; 9] = [
     backend("local", &["file"], Some("local")),
     backend("s3", &["s3"], Some("s3")),
-    backend("sftp", &["sftp"], None),
+    backend("sftp", &["sftp"], Some("sftp")),
     backend("gdrive", &["gdrive"], None),
     backend("dropbox", &["dropbox"], None),
     backend("opendal", &["opendal"], None),

@@ -13,8 +13,16 @@ mod process;
 mod proxy;
 mod rclone;
 mod seaweed;
+mod sshd;
+mod switch;
+#[cfg(target_os = "linux")]
+mod tmpfs;
 
 pub use process::{StartError, free_ports, program};
 pub use proxy::{BadLine, Trouble};
-pub use rclone::RcloneS3;
+pub use rclone::{RcloneS3, RcloneSftp};
 pub use seaweed::SeaweedFs;
+pub use sshd::{Sshd, make_key};
+pub use switch::SwitchedLine;
+#[cfg(target_os = "linux")]
+pub use tmpfs::Tmpfs;

@@ -70,15 +70,16 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    /// Starts a program whose output goes into a file.
+    /// Starts a program whose output goes into a file. The file's folder is removed when this process is gone, for then nobody else does.
     pub(crate) fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Self, StartError> {
         let failed = |what: &str, error: std::io::Error| StartError::Failed(format!("{what}: {error}"));
         let file = File::create(log).map_err(|error| failed("cannot make a log", error))?;
         let errors = file.try_clone().map_err(|error| failed("cannot make a log", error))?;
         // The shell's input ends when this process does, killed or not; then it ends the program. It ends with the program, too.
-        let script = r#"exec 3<&0; "$@" </dev/null & child=$!; (cat <&3 >/dev/null; kill -9 "$child") 2>/dev/null & exec 3<&-; wait "$child""#;
+        let script = r#"folder=$1; shift; exec 3<&0; "$@" </dev/null & child=$!; (cat <&3 >/dev/null; kill -9 "$child"; wait "$child"; rm -rf -- "$folder") 2>/dev/null & exec 3<&-; wait "$child""#;
         let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).arg(program).args(arguments);
+        let folder = log.parent().unwrap_or(log);
+        command.args(["-c", script, "sh"]).arg(folder).arg(program).args(arguments);
         let mut shell = command
             .stdin(Stdio::piped())
             .stdout(file)
@@ -128,4 +129,13 @@ pub(crate) fn http_status(port: u16, method: &str, path: &str) -> Option<u16> {
     let mut head = [0; 12];
     stream.read_exact(&mut head).ok()?;
     std::str::from_utf8(&head).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
+}
+
+/// The first bytes that a server sends by itself.
+pub(crate) fn greeting(port: u16) -> Option<[u8; 8]> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN)).ok()?;
+    let mut head = [0; 8];
+    stream.read_exact(&mut head).ok()?;
+    Some(head)
 }

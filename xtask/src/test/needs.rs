@@ -16,7 +16,7 @@ struct Tool {
 
 const ONE_NAME: &str = "targets that take several spellings for one name";
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         program: "rsync",
         package: "rsync",
@@ -28,6 +28,7 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "mount", package: "mount", purpose: "full disks (a small tmpfs)" },
     Tool { program: "mkfs.exfat", package: "exfatprogs", purpose: ONE_NAME },
     Tool { program: "mount.exfat-fuse", package: "exfat-fuse", purpose: ONE_NAME },
+    Tool { program: "sshd", package: "openssh-server", purpose: "SFTP" },
     Tool { program: "python3", package: "python3", purpose: "the independent reader of the format" },
 ];
 

@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use backup_backend_local::LocalBackend;
 use backup_conformance::{FaultControl, Harness, RawView, Trouble};
 use backup_core::{StorageBackend, StorageResult};
+#[cfg(target_os = "linux")]
+use backup_test_servers::Tmpfs;
 use tempfile::TempDir;
 
 use crate::place;
-#[cfg(target_os = "linux")]
-use crate::tmpfs::Tmpfs;
 
 struct Local {
     dir: TempDir,

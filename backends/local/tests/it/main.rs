@@ -11,5 +11,3 @@ mod place;
 mod program;
 #[cfg(unix)]
 mod surroundings;
-#[cfg(target_os = "linux")]
-mod tmpfs;

@@ -18,11 +18,14 @@ use crate::storage::{ObjectMeta, StorageBackend};
 /// What a system takes of a connection before it has been sent: Linux's largest buffer by default.
 const MAX_BUFFERED_BYTES: u64 = 4 << 20;
 
+/// What a system has taken is given at most so many times the time without progress: who asks for a short one has a fast line.
+const MAX_EXTRA: u32 = 4;
+
 /// Ends calls with `Timeout` that make no progress for too long, however long they take as a whole.
 ///
 /// Progress is whatever wakes the call's future, which for a network is bytes that arrive and bytes that leave. What the
 /// system has taken to be sent is still on its way for a while and wakes nobody; so a put is given, on top, the time that so
-/// much takes at the slowest speed that is put up with. Not for backends that work on blocking threads, such as the local one: they wake nobody until
+/// much takes at the slowest speed that is put up with, at most four times `idle`. Not for backends that work on blocking threads, such as the local one: they wake nobody until
 /// they are done.
 ///
 /// A put that timed out may still take effect, and says so with the advice `Verify`.
@@ -59,7 +62,8 @@ impl IdleTimeout {
 
     fn patience(&self, sent_bytes: u64) -> Duration {
         let extra = sent_bytes.min(MAX_BUFFERED_BYTES).checked_div(self.slowest_bytes_per_sec).unwrap_or(0);
-        self.idle.saturating_add(Duration::from_secs(extra))
+        let extra = Duration::from_secs(extra).min(self.idle.saturating_mul(MAX_EXTRA));
+        self.idle.saturating_add(extra)
     }
 }
 
@@ -182,7 +186,12 @@ mod tests {
         assert_eq!(begun.elapsed().as_secs(), 15, "500 bytes at 100 bytes a second are 5 seconds more");
         let begun = Instant::now();
         store.put(&key, vec![0; 9 << 20].into(), &Default::default()).await.unwrap_err();
-        assert_eq!(begun.elapsed().as_secs(), 10 + (4 << 20) / 100, "no more than a system buffers");
+        assert_eq!(begun.elapsed().as_secs(), 50, "no more than five times as long");
+        let (faulty, store) = hanging(IdleTimeout { idle: 10 * SECOND, slowest_bytes_per_sec: 1 << 20 });
+        faulty.add(FaultRule::new(FaultKind::Delay(100_000 * SECOND)));
+        let begun = Instant::now();
+        store.put(&key, vec![0; 9 << 20].into(), &Default::default()).await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 14, "no more than a system buffers");
         let error = store.list(&KeyPrefix::all()).next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), StorageErrorKind::Timeout);
     }

@@ -6,13 +6,17 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// A mounted tmpfs; unmounted when dropped.
-pub(crate) struct Tmpfs {
+#[derive(Debug)]
+pub struct Tmpfs {
     path: PathBuf,
 }
 
 impl Tmpfs {
     /// Mounts one of a size over a directory, which is made.
-    pub(crate) fn mount(path: &Path, size_bytes: u64) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Why it can't be mounted.
+    pub fn mount(path: &Path, size_bytes: u64) -> Result<Self, String> {
         fs::create_dir_all(path).map_err(|error| error.to_string())?;
         let output = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size_bytes}"), "tmpfs"])
@@ -25,8 +29,11 @@ impl Tmpfs {
         }
     }
 
-    /// Whether this machine and this user can mount one, with the reason if not.
-    pub(crate) fn available() -> Result<(), String> {
+    /// Whether this machine and this user can mount one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn available() -> Result<(), String> {
         static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
         let attempt = || {
             let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -35,7 +42,8 @@ impl Tmpfs {
         TRIED.get_or_init(attempt).clone()
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
