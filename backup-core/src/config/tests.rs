@@ -264,8 +264,8 @@ fn repository_is_given_by_url_or_by_type_and_not_by_both() {
     );
     assert_eq!(message("vault:///a?port=1\"\nport = 2"), "c.toml:3: `repository.home.port`: is in the URL already");
     assert_eq!(
-        message("sftp://me@host/x\""),
-        "c.toml:2: `repository.home.url`: this program has no storage backend `sftp` (it has `vault`)"
+        message("gdrive://me/x\""),
+        "c.toml:2: `repository.home.url`: this program has no storage backend `gdrive` (it has `vault`)"
     );
     assert!(message("vault://me:canary-77d0@host/x\"").contains("a password has no place in a URL"));
     assert!(
