@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod drop;
 pub(crate) mod error;
 pub(crate) mod extension;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod many;
 pub(crate) mod naming;

@@ -66,6 +66,7 @@ macro_rules! for_each_case {
             delete::key_is_free_again "SC-32",
             many::distinct_keys_in_parallel "SC-33",
             many::readers_never_go_back "SC-34",
+            history::one_key_history_is_linearizable "SC-34",
             many::read_during_delete_is_whole_or_absent "SC-35",
             drop::dropped_put_is_whole_or_absent "SC-36",
             drop::dropped_overwrite_is_old_or_new "SC-36",

@@ -122,6 +122,11 @@ pub struct Pace {
     pub rounds: usize,
     /// Calls at once where a case has many to make; 8.
     pub concurrency: usize,
+    /// Where the schedules of cases begin that do things in random order; they print it when they fail.
+    pub seed: u64,
+    /// Operations on one key of which a history is made; 160. With 0 there is none: for stores behind something that does overwrites again whose
+    /// answer was lost, which then take effect twice.
+    pub history_operations: usize,
     /// A wait before each call; none.
     pub request_interval: Duration,
     /// A wait on top of the consistency that the store declares; none.
@@ -138,6 +143,8 @@ impl Default for Pace {
             racers: 24,
             rounds: 3,
             concurrency: 8,
+            seed: 1,
+            history_operations: 160,
             request_interval: Duration::ZERO,
             settle: Duration::ZERO,
             case_limit: Duration::from_secs(120),

@@ -55,6 +55,7 @@ struct State {
     ever_stored: BTreeSet<ObjectKey>,
     deleted: BTreeSet<ObjectKey>,
     in_flight: BTreeSet<ObjectKey>,
+    hidden: BTreeSet<ObjectKey>,
     shared_body: Bytes,
     shared_cursor: u64,
     first_version: Option<Bytes>,

@@ -25,6 +25,10 @@ fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
 }
 
+fn world_has_in_flight(world: &World, at: &ObjectKey) -> bool {
+    world.state().in_flight.contains(at)
+}
+
 fn part(body: &PutBody, len: usize) -> Bytes {
     body.to_bytes().slice(..len)
 }
@@ -95,7 +99,7 @@ impl Client {
             }
             "overwrite_replaces_the_whole" if len == 0 && old.is_some() && !create => return Ok(()),
             "create_of_existing_changes_nothing" if create && old.as_ref() == Some(&body.to_bytes()) => return Ok(()),
-            "create_race_has_one_winner" if create => {
+            "create_race_has_one_winner" if create && len == 20_000 => {
                 if old.is_some() {
                     return refuse(StorageErrorKind::AlreadyExists);
                 }
@@ -134,7 +138,9 @@ impl Client {
                 dawdle().await;
                 return self.inner().put(at, body, &options).await;
             }
-            "key_is_free_again" if create && world.state().deleted.contains(at) => {
+            "key_is_free_again"
+                if create && at.as_str().starts_with("again/") && world.state().deleted.contains(at) =>
+            {
                 return refuse(StorageErrorKind::AlreadyExists);
             }
             // One buffer for all calls.
@@ -147,10 +153,22 @@ impl Client {
                 let mut state = world.state();
                 state.first_version = state.first_version.take().or(old);
             }
-            "second_client_sees_put" => {
+            "second_client_sees_put" if at.as_str().starts_with("seen/") => {
                 self.cache.lock().unwrap().insert(at.clone(), body.to_bytes());
             }
             _ => {}
+        }
+        if self.has("one_key_history_is_linearizable") {
+            let at = at.clone();
+            world.state().in_flight.insert(at.clone());
+            let _undo = Undo(
+                world,
+                Some(move |world: &World| {
+                    world.state().in_flight.remove(&at);
+                }),
+            );
+            dawdle().await;
+            return self.inner().put(&to, body, &options).await;
         }
         let result = self.inner().put(&to, body, &options).await;
         match result {
@@ -203,12 +221,16 @@ impl Client {
                     return Ok(bytes);
                 }
             }
+            // An answer that was remembered.
+            ("one_key_history_is_linearizable", _, Some(_)) if world.state().hidden.remove(at) => {
+                return Err(error(StorageErrorKind::NotFound, StorageOperation::Get, at));
+            }
             _ => {}
         }
         let result = self.inner().get(at, range).await;
         match (self.bug.unwrap_or_default(), result) {
             ("put_get_roundtrip", Ok(bytes)) if at.name() == "small" => Ok(bytes.slice(..bytes.len() - 1)),
-            ("second_client_sees_put", Ok(bytes)) => {
+            ("second_client_sees_put", Ok(bytes)) if at.as_str().starts_with("seen/") => {
                 self.cache.lock().unwrap().insert(at.clone(), bytes.clone());
                 Ok(bytes)
             }
@@ -226,7 +248,11 @@ impl Client {
         let result = self.inner().stat(at).await;
         match (self.bug.unwrap_or_default(), result) {
             ("stat_matches_put", Ok(meta)) => Ok(ObjectMeta { size_bytes: meta.size_bytes % 65_536, ..meta }),
-            ("deleted_is_gone", Err(error)) if self.number > 0 && self.world.state().ever_stored.contains(at) => {
+            ("deleted_is_gone", Err(error))
+                if self.number > 0
+                    && at.as_str().starts_with("gone")
+                    && self.world.state().ever_stored.contains(at) =>
+            {
                 assert_eq!(error.kind(), StorageErrorKind::NotFound);
                 Ok(ObjectMeta { key: at.clone(), size_bytes: 1_000, stored_at: None })
             }
@@ -307,7 +333,7 @@ impl Client {
     pub(super) async fn delete_with_bugs(&self, at: &ObjectKey) -> StorageResult<()> {
         let memory = &self.world.memory;
         match self.bug.unwrap_or_default() {
-            "missing_is_success" if memory.peek(at).is_none() => {
+            "missing_is_success" if memory.peek(at).is_none() && at.as_str().starts_with("never/") => {
                 return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
             }
             "only_that_object" => {
@@ -321,6 +347,10 @@ impl Client {
                     memory.plant(at, bytes.slice(..bytes.len() / 2));
                     dawdle().await;
                 }
+            }
+            // That nothing is there is remembered, even though something comes just then.
+            "one_key_history_is_linearizable" if world_has_in_flight(&self.world, at) => {
+                self.world.state().hidden.insert(at.clone());
             }
             "second_client_sees_put" => drop(self.cache.lock().unwrap().remove(at)),
             _ => {}
