@@ -65,6 +65,8 @@ pub trait Harness: Send + Sync + 'static {
 
     /// Cases that can't say anything about this store, each with the reason.
     ///
+    /// The name of a group stands for all of its cases, and demands that none of them applies.
+    ///
     /// [`suite!`](crate::suite) fails when a case that isn't named here turns out not to apply, or one that is named
     /// here does: so nothing is left out unnoticed.
     fn not_applicable(&self) -> &[(&'static str, &'static str)] {
@@ -106,6 +108,29 @@ pub enum Trouble {
     PutBreaks,
     /// Listings fail after some of the objects.
     ListBreaks,
+    /// The bytes of what is read stop half-way.
+    GetBreaks,
+    /// The next put or delete takes effect and its answer doesn't arrive; everything else goes well.
+    AnswerLost,
+    /// The store refuses every call and asks to come back later.
+    Throttled {
+        /// How much later.
+        after: Duration,
+    },
+    /// Every call fails on the store's side, as with a status of 500 or 503.
+    ServerErrors,
+    /// Nobody answers at the store's address: connections are refused or its name is not known.
+    Unreachable,
+    /// What puts send arrives changed.
+    Corrupts,
+    /// Calls get no answer and no end.
+    Stalls,
+    /// The token that the store is used with has expired; getting a new one goes well.
+    TokenExpired,
+    /// Access was taken away for good.
+    TokenRevoked,
+    /// What is stored so far has gone to cold storage.
+    GoesCold,
 }
 
 /// How much the suite may ask of a store; slow or metered services run the same cases with smaller numbers.

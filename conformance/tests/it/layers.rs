@@ -80,7 +80,11 @@ impl Harness for Dressed {
             ("undeclared_create_has_no_effect", "memory declares create-only puts"),
             ("times_do_not_go_back", "memory tells no times unless it is given a clock"),
             ("old_uploads_are_removed_and_nothing_else", "memory has no unfinished uploads"),
-            ("locked_object_resists", "memory has no object lock"),
+            ("undeclared_digest_is_harmless", "memory checks digests"),
+            ("quota_moves_with_what_is_stored", "memory has no quota unless it is given one"),
+            ("lock", "memory has no object lock"),
+            ("cold", "memory has no cold storage"),
+            ("fault", "failures pass before anybody sees them"),
         ]
     }
 }

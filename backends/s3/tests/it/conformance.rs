@@ -31,7 +31,11 @@ const EXCUSES: &[(&str, &str)] = &[
     ("failed_put_changes_nothing", "the server can't be made to fail from here"),
     ("failure_is_not_the_end", "the server can't be made to fail from here"),
     ("undeclared_create_has_no_effect", "create-only puts are declared"),
-    ("locked_object_resists", "object lock is not claimed yet"),
+    ("lock", "object lock is not claimed yet"),
+    ("cold", "cold storage is not claimed yet"),
+    ("fault", "the server can't be made to fail from here; `line` puts a bad line before it"),
+    ("undeclared_digest_is_harmless", "digests are checked"),
+    ("quota_moves_with_what_is_stored", "a bucket tells no quota"),
     ("old_uploads_are_removed_and_nothing_else", "no upload can be made older than it is; `uploads` tests the sweep"),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use backup_conformance::Trouble;
 use backup_core::{
     ByteRange, KeyPrefix, ObjectKey, ObjectMeta, PutBody, PutMode, PutOptions, RetryAdvice, StorageError,
     StorageErrorKind, StorageOperation, StorageResult,
@@ -65,6 +66,9 @@ impl Client {
     ) -> StorageResult<()> {
         let world = &self.world;
         let mut options = options.clone();
+        if !self.checks_digests() {
+            options.sha256 = options.sha256.filter(|_| self.has("undeclared_digest_is_harmless"));
+        }
         let create = options.mode == PutMode::IfAbsent;
         let len = usize::try_from(body.len_bytes()).unwrap();
         let old = world.memory.peek(at);
@@ -85,12 +89,21 @@ impl Client {
             "many_pieces" => body = PutBody::from_pieces(body.pieces().iter().take(1_024).cloned().collect()),
             "empty_and_one_byte" if body.pieces().is_empty() => return refuse(StorageErrorKind::Other),
             "sizes_around_block_limits" if len == (64 << 10) + 1 => body = part(&body, 64 << 10).into(),
-            "large_object" if create && len == 2 << 20 => body = part(&body, len - 1).into(),
+            "large_object" if create && len == 2 << 20 && at.as_str().starts_with("large/") => {
+                body = part(&body, len - 1).into();
+            }
             "too_large_is_refused" if len > 20 << 20 => {
                 world.memory.plant(at, body.to_bytes());
                 return Ok(());
             }
-            "wrong_digest_leaves_nothing" => options.sha256 = None,
+            "wrong_digest_leaves_nothing" if at.as_str().starts_with("digest/") => options.sha256 = None,
+            "undeclared_digest_is_harmless"
+                if options.sha256.is_some_and(|sha| Sha256::digest(body.to_bytes())[..] != sha) =>
+            {
+                body = part(&body, len / 2).into();
+                options.sha256 = None;
+            }
+            "corrupted_put_is_noticed" if world.state().trouble == Some(Trouble::Corrupts) => options.sha256 = None,
             "right_digest_is_stored" => {
                 let first = body.pieces().first().cloned().unwrap_or_default();
                 if options.sha256.is_some_and(|expected| Sha256::digest(&first)[..] != expected) {
@@ -105,6 +118,13 @@ impl Client {
                 }
                 dawdle().await;
                 options.mode = PutMode::Overwrite;
+            }
+            // What goes in several parts is put together without a look at what is there.
+            "large_create_has_one_winner" if create && at.as_str().starts_with("large-race/") => {
+                options.mode = PutMode::Overwrite;
+            }
+            "no_task_outlives_its_client" if at.as_str().starts_with("tasks/") => {
+                tokio::spawn(std::future::pending::<()>());
             }
             // The name is taken first and the bytes come later.
             "loser_of_a_race_finds_a_whole_object" if create && old.is_none() && len == 200_000 => {
@@ -203,6 +223,12 @@ impl Client {
                 dawdle().await;
                 range = ByteRange::Span { offset_bytes: world.state().shared_cursor, len_bytes };
             }
+            // Parts that are a byte longer than they are taken for.
+            ("spans_across_parts", ByteRange::Span { offset_bytes, len_bytes }, Some(_))
+                if offset_bytes > 0 && offset_bytes < 1 << 20 && offset_bytes + len_bytes > 1 << 20 =>
+            {
+                range = ByteRange::Span { offset_bytes: offset_bytes - 1, len_bytes };
+            }
             ("suffix_is_exact", ByteRange::Suffix { len_bytes }, Some(len)) if len_bytes > len => {
                 return Err(outside());
             }
@@ -229,6 +255,9 @@ impl Client {
         }
         let result = self.inner().get(at, range).await;
         match (self.bug.unwrap_or_default(), result) {
+            ("read_cut_short_is_no_success", Err(_)) if world.state().trouble == Some(Trouble::GetBreaks) => {
+                Ok(world.memory.peek(at).unwrap_or_default().slice(..1_000))
+            }
             ("put_get_roundtrip", Ok(bytes)) if at.name() == "small" => Ok(bytes.slice(..bytes.len() - 1)),
             ("second_client_sees_put", Ok(bytes)) if at.as_str().starts_with("seen/") => {
                 self.cache.lock().unwrap().insert(at.clone(), bytes.clone());
@@ -295,6 +324,18 @@ impl Client {
             "kept_objects_stay_listed_during_changes" => {
                 objects.try_filter(|meta| std::future::ready(!self.world.state().in_flight.contains(&meta.key))).boxed()
             }
+            // One place in the listing for all who list.
+            "listings_at_once_are_whole" if prefix.as_str() == "crowd/" => {
+                self.world.state().listings += 1;
+                let done = Undo(&self.world, Some(|world: &World| world.state().listings -= 1));
+                objects
+                    .enumerate()
+                    .filter_map(move |(n, object)| {
+                        let alone = done.0.state().listings == 1;
+                        std::future::ready((alone || n % 50 != 0).then_some(object))
+                    })
+                    .boxed()
+            }
             "put_and_delete_show" if self.number > 0 => {
                 let listed = async move {
                     let cached = self.first_listing.lock().unwrap().clone();
@@ -313,7 +354,7 @@ impl Client {
                 stream::iter([Err(refused)]).boxed()
             }
             // A listing that is left before its end keeps the connection busy.
-            "dropped_reads_are_harmless" => {
+            "dropped_reads_are_harmless" if prefix.as_str().is_empty() => {
                 let busy = Undo(&self.world, Some(|world: &World| world.state().poisoned = true));
                 objects
                     .map(Some)
@@ -335,6 +376,13 @@ impl Client {
         match self.bug.unwrap_or_default() {
             "missing_is_success" if memory.peek(at).is_none() && at.as_str().starts_with("never/") => {
                 return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
+            }
+            "racing_deletes_all_succeed" if at.as_str().starts_with("race-delete/") => {
+                let found = memory.peek(at).is_some();
+                dawdle().await;
+                if found && memory.peek(at).is_none() {
+                    return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
+                }
             }
             "only_that_object" => {
                 let family = format!("{at}-");
