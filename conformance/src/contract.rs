@@ -17,6 +17,13 @@ pub struct Case {
     pub(crate) run: for<'a> fn(&'a Context) -> BoxFuture<'a, CaseResult>,
 }
 
+impl Case {
+    /// Whether its group or name contains a text, or the text is its clause.
+    pub(crate) fn is_about(&self, text: &str) -> bool {
+        self.group.contains(text) || self.name.contains(text) || self.clause == text
+    }
+}
+
 /// Hands the list of cases to a macro, given as its path in brackets.
 #[doc(hidden)]
 #[macro_export]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backup_core::key::MAX_KEY_BYTES;
 use backup_core::{StorageBackend, StorageResult};
 
 /// Gives the suite stores to try.
@@ -137,6 +138,8 @@ pub enum Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pace {
+    /// Longest key; 200, which is the longest there can be. Less for a store below a prefix, which takes its part.
+    pub max_key_bytes: usize,
     /// Objects in the largest listing; 2,500, which is more than two pages of any store.
     pub max_objects: usize,
     /// Size of the largest object; 32 MiB.
@@ -163,6 +166,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            max_key_bytes: MAX_KEY_BYTES,
             max_objects: 2_500,
             large_bytes: 32 << 20,
             racers: 24,

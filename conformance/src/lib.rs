@@ -27,6 +27,7 @@ mod context;
 mod contract;
 mod harness;
 pub mod linear;
+pub mod live;
 mod pacing;
 mod random;
 mod report;
@@ -35,7 +36,7 @@ mod verdict;
 
 pub use contract::{CASES, Case};
 pub use harness::{FaultControl, Harness, Pace, RawView, Trouble};
-pub use report::{CaseReport, Report};
+pub use report::{CaseReport, Report, Run};
 pub use runner::{Runner, check_case, check_excuses};
 pub use verdict::Verdict;
 
