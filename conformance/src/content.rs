@@ -2,19 +2,17 @@
 
 use bytes::Bytes;
 
+use crate::random::Random;
+
 /// Bytes that are made one by one; the rest repeats them, each time with a number of its own.
 const BLOCK: usize = 4 << 10;
 
 /// `len` bytes that look random and differ between numbers and between blocks; the same for the same number.
 pub(crate) fn bytes(number: u64, len: usize) -> Bytes {
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
+    let mut random = Random::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995);
     let mut block = Vec::with_capacity(BLOCK);
     while block.len() < BLOCK.min(len) {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = state;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        block.extend_from_slice(&(x ^ (x >> 31)).to_le_bytes());
+        block.extend_from_slice(&random.number().to_le_bytes());
     }
     let mut out = Vec::with_capacity(len + BLOCK);
     for count in 0_u64.. {

@@ -125,6 +125,12 @@ impl Context {
             .await
     }
 
+    /// How large an object may be.
+    pub(crate) fn largest_object(&self) -> usize {
+        let declared = self.store.info().capabilities.max_object_bytes;
+        declared.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX)
+    }
+
     /// Waits until reads must show what was done.
     pub(crate) async fn settle_reads(&self) {
         self.settle(self.store.info().capabilities.read_after_write).await;

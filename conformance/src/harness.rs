@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backup_core::key::MAX_KEY_BYTES;
 use backup_core::{StorageBackend, StorageResult};
 
 /// Gives the suite stores to try.
@@ -65,6 +66,8 @@ pub trait Harness: Send + Sync + 'static {
 
     /// Cases that can't say anything about this store, each with the reason.
     ///
+    /// The name of a group stands for all of its cases, and demands that none of them applies.
+    ///
     /// [`suite!`](crate::suite) fails when a case that isn't named here turns out not to apply, or one that is named
     /// here does: so nothing is left out unnoticed.
     fn not_applicable(&self) -> &[(&'static str, &'static str)] {
@@ -106,12 +109,37 @@ pub enum Trouble {
     PutBreaks,
     /// Listings fail after some of the objects.
     ListBreaks,
+    /// The bytes of what is read stop half-way.
+    GetBreaks,
+    /// The next put or delete takes effect and its answer doesn't arrive; everything else goes well.
+    AnswerLost,
+    /// The store refuses every call and asks to come back later.
+    Throttled {
+        /// How much later.
+        after: Duration,
+    },
+    /// Every call fails on the store's side, as with a status of 500 or 503.
+    ServerErrors,
+    /// Nobody answers at the store's address: connections are refused or its name is not known.
+    Unreachable,
+    /// What puts send arrives changed.
+    Corrupts,
+    /// Calls get no answer and no end.
+    Stalls,
+    /// The token that the store is used with has expired; getting a new one goes well.
+    TokenExpired,
+    /// Access was taken away for good.
+    TokenRevoked,
+    /// What is stored so far has gone to cold storage.
+    GoesCold,
 }
 
 /// How much the suite may ask of a store; slow or metered services run the same cases with smaller numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pace {
+    /// Longest key; 200, which is the longest there can be. Less for a store below a prefix, which takes its part.
+    pub max_key_bytes: usize,
     /// Objects in the largest listing; 2,500, which is more than two pages of any store.
     pub max_objects: usize,
     /// Size of the largest object; 32 MiB.
@@ -122,6 +150,11 @@ pub struct Pace {
     pub rounds: usize,
     /// Calls at once where a case has many to make; 8.
     pub concurrency: usize,
+    /// Where the schedules of cases begin that do things in random order; they print it when they fail.
+    pub seed: u64,
+    /// Operations on one key of which a history is made; 160. With 0 there is none: for stores behind something that does overwrites again whose
+    /// answer was lost, which then take effect twice.
+    pub history_operations: usize,
     /// A wait before each call; none.
     pub request_interval: Duration,
     /// A wait on top of the consistency that the store declares; none.
@@ -133,11 +166,14 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            max_key_bytes: MAX_KEY_BYTES,
             max_objects: 2_500,
             large_bytes: 32 << 20,
             racers: 24,
             rounds: 3,
             concurrency: 8,
+            seed: 1,
+            history_operations: 160,
             request_interval: Duration::ZERO,
             settle: Duration::ZERO,
             case_limit: Duration::from_secs(120),

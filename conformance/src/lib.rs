@@ -26,14 +26,17 @@ mod content;
 mod context;
 mod contract;
 mod harness;
+pub mod linear;
+pub mod live;
 mod pacing;
+mod random;
 mod report;
 mod runner;
 mod verdict;
 
 pub use contract::{CASES, Case};
 pub use harness::{FaultControl, Harness, Pace, RawView, Trouble};
-pub use report::{CaseReport, Report};
+pub use report::{CaseReport, Report, Run};
 pub use runner::{Runner, check_case, check_excuses};
 pub use verdict::Verdict;
 

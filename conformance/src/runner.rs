@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::BackendInfo;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::context::Context;
@@ -43,60 +45,61 @@ impl<'a> Runner<'a> {
 
     /// Runs the cases.
     pub async fn run(mut self) -> Report {
-        let suite = env!("CARGO_PKG_VERSION").to_owned();
-        let mut report = Report { suite, kind: String::new(), capabilities: None, cases: Vec::new() };
-        let chosen = CASES.iter().filter(|case| match &self.only {
-            None => true,
-            Some(text) => case.group.contains(text) || case.name.contains(text) || case.clause == text,
-        });
+        let mut report: Option<Report> = None;
+        let mut cases = Vec::new();
+        let chosen = CASES.iter().filter(|case| self.only.as_ref().is_none_or(|text| case.is_about(text)));
         for case in chosen {
             let begun = Instant::now();
-            let (verdict, seen) = run_case(case, (self.make)()).await;
-            if let Some((kind, capabilities)) = seen {
-                report.kind = kind.to_owned();
-                report.capabilities = Some(capabilities);
+            let harness = (self.make)();
+            let seed = harness.pace().seed;
+            let (verdict, seen) = run_case(case, harness).await;
+            if let (None, Some(info)) = (&report, seen) {
+                report = Some(Report::new(&info, seed));
             }
-            let done = CaseReport {
-                group: case.group.to_owned(),
-                name: case.name.to_owned(),
-                clause: case.clause.to_owned(),
-                took_ms: millis(begun.elapsed()),
-                verdict,
-            };
+            let done = CaseReport::new(case, seed, millis(begun.elapsed()), verdict);
             (self.watcher)(&done);
-            report.cases.push(done);
+            cases.push(done);
         }
-        report
+        Report { cases, ..report.unwrap_or_else(|| Report::empty(0)) }
     }
 }
 
-type Seen = Option<(&'static str, backup_core::Capabilities)>;
+type Seen = Option<BackendInfo>;
 
 /// Runs one case in a space of its own and cleans up after it.
 pub(crate) async fn run_case(case: &'static Case, harness: Arc<dyn Harness>) -> (Verdict, Seen) {
     let space = case.name.replace('_', "-");
     let limit = harness.pace().case_limit;
-    let running = {
+    let mut running = {
         let (harness, space) = (Arc::clone(&harness), space.clone());
-        tokio::spawn(async move {
+        AbortOnDrop(tokio::spawn(async move {
             let cx = match Context::new(harness, space).await {
                 Ok(cx) => cx,
                 Err(error) => return (Verdict::Failed(format!("opening the store: {}", chain(&error))), None),
             };
-            let seen = (cx.store.info().kind, cx.store.info().capabilities.clone());
+            let seen = cx.store.info().clone();
             let result: CaseResult = match timeout(limit, (case.run)(&cx)).await {
                 Ok(result) => result,
                 Err(_) => Err(Stop::Failed(format!("not finished after {limit:?}"))),
             };
             (result.into(), Some(seen))
-        })
+        }))
     };
-    let outcome = match running.await {
+    let outcome = match (&mut running.0).await {
         Ok(outcome) => outcome,
         Err(error) => (Verdict::Failed(panic_text(error)), None),
     };
     harness.cleanup(&space).await;
     outcome
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {
@@ -109,7 +112,7 @@ fn panic_text(error: tokio::task::JoinError) -> String {
     }
 }
 
-fn millis(took: Duration) -> u64 {
+pub(crate) fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -124,11 +127,11 @@ pub fn check_case<H: Harness>(name: &str, make: impl FnOnce() -> H) {
     let runtime = runtime.expect("a test can have two threads");
     let verdict = runtime.block_on(async {
         let harness: Arc<dyn Harness> = Arc::new(make());
-        let excused = harness.not_applicable().iter().any(|(case, _)| *case == name);
+        let excused = harness.not_applicable().iter().any(|(excuse, _)| *excuse == name || *excuse == case.group);
         let (verdict, _) = run_case(case, harness).await;
         match (verdict, excused) {
             (Verdict::Passed, false) | (Verdict::NotApplicable(_), true) => Ok(()),
-            (Verdict::Failed(reason), _) => Err(reason),
+            (Verdict::Failed(reason) | Verdict::Flaky(reason) | Verdict::Skipped(reason), _) => Err(reason),
             (Verdict::Passed, true) => Err("the harness says that this case does not apply, but it does".to_owned()),
             (Verdict::NotApplicable(reason), false) => {
                 Err(format!("does not apply ({reason}), and the harness does not say so in `not_applicable`"))
@@ -147,7 +150,8 @@ pub fn check_case<H: Harness>(name: &str, make: impl FnOnce() -> H) {
 #[doc(hidden)]
 pub fn check_excuses<H: Harness>(make: impl FnOnce() -> H) {
     for (name, reason) in make().not_applicable() {
-        assert!(CASES.iter().any(|case| case.name == *name), "`{name}` in `not_applicable` is no case");
+        let known = CASES.iter().any(|case| case.name == *name || case.group == *name);
+        assert!(known, "`{name}` in `not_applicable` is neither a case nor a group");
         assert!(!reason.is_empty(), "`{name}` in `not_applicable` needs a reason");
     }
 }

@@ -15,6 +15,23 @@ pub enum Verdict {
     Failed(String),
     /// The case says nothing about this store; why.
     NotApplicable(String),
+    /// It failed at first and passed when it was tried again; why it failed.
+    Flaky(String),
+    /// It was not run, or not to its end; why.
+    Skipped(String),
+}
+
+impl Verdict {
+    /// Of several runs of a case, the heaviest verdict counts.
+    pub(crate) fn weight(&self) -> u8 {
+        match self {
+            Self::NotApplicable(_) => 0,
+            Self::Passed => 1,
+            Self::Skipped(_) => 2,
+            Self::Flaky(_) => 3,
+            Self::Failed(_) => 4,
+        }
+    }
 }
 
 /// Why a case stops before its end.

@@ -23,6 +23,6 @@ pub use proxy::{BadLine, Trouble};
 pub use rclone::{RcloneS3, RcloneSftp};
 pub use seaweed::SeaweedFs;
 pub use sshd::{Sshd, make_key};
-pub use switch::SwitchedLine;
+pub use switch::{Disturbance, SwitchedLine};
 #[cfg(target_os = "linux")]
 pub use tmpfs::Tmpfs;

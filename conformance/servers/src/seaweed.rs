@@ -131,6 +131,11 @@ impl SeaweedFs {
         format!("http://127.0.0.1:{}", self.s3_port)
     }
 
+    /// Where it speaks S3 without TLS.
+    pub fn port(&self) -> u16 {
+        self.s3_port
+    }
+
     /// The port where it speaks S3 over TLS, as `localhost` or `127.0.0.1`.
     pub fn https_port(&self) -> u16 {
         self.https_port

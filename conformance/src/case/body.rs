@@ -63,8 +63,7 @@ pub(crate) async fn sizes_around_block_limits(cx: &Context) -> CaseResult {
 }
 
 pub(crate) async fn large_object(cx: &Context) -> CaseResult {
-    let declared = cx.store.info().capabilities.max_object_bytes;
-    let len = cx.pace.large_bytes.min(declared.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX));
+    let len = cx.pace.large_bytes.min(cx.largest_object());
     let at = key("large/object");
     let whole = bytes(9, len);
     let pieces = whole.chunks(1_000_003).map(|piece| whole.slice_ref(piece)).collect();
@@ -115,6 +114,25 @@ pub(crate) async fn right_digest_is_stored(cx: &Context) -> CaseResult {
     cx.store.put(&at, PutBody::from_pieces(pieces), &options).await?;
     cx.settle_reads().await;
     cx.expect(&at, &whole).await
+}
+
+pub(crate) async fn undeclared_digest_is_harmless(cx: &Context) -> CaseResult {
+    if cx.store.info().capabilities.verifies_sha256 {
+        return Err(not_applicable("the store declares to check digests"));
+    }
+    let at = key("digest/undeclared");
+    let body = bytes(5, 5_000);
+    let options = cx.create_options().with_sha256(Sha256::digest(b"something else").into());
+    let stored = cx.store.put(&at, body.clone().into(), &options).await;
+    cx.settle_reads().await;
+    match stored {
+        Ok(()) => cx.expect(&at, &body).await,
+        Err(error) => {
+            let kind = error.kind();
+            ensure!(kind == StorageErrorKind::Integrity, "a wrong digest is answered with `{}`", kind.as_str());
+            nothing_is_left(cx, &cx.raw().ok()).await
+        }
+    }
 }
 
 /// Demands that nothing is listed and, where one can look, that nothing lies there.

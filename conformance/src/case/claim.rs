@@ -4,7 +4,7 @@ use backup_core::{Grade, PutOptions, StorageErrorKind};
 
 use crate::content::bytes;
 use crate::context::{Context, key};
-use crate::verdict::{CaseResult, ensure, expect_kind, not_applicable};
+use crate::verdict::{CaseResult, Stop, ensure, expect_kind, not_applicable};
 
 pub(crate) async fn quota_answers_as_declared(cx: &Context) -> CaseResult {
     cx.put(&key("quota/some"), bytes(1, 1_000)).await?;
@@ -22,6 +22,36 @@ pub(crate) async fn quota_answers_as_declared(cx: &Context) -> CaseResult {
     let told = [quota.used_bytes, quota.free_bytes, quota.total_bytes];
     ensure!(told.iter().any(Option::is_some), "quota is declared and tells nothing");
     Ok(())
+}
+
+/// Bytes that must show in the quota; more than what is rounded.
+const QUOTA_STEP_BYTES: usize = 4 << 20;
+
+/// How often to look before the quota is believed to stand still: others may store and delete in the same place.
+const QUOTA_ROUNDS: u64 = 3;
+
+pub(crate) async fn quota_moves_with_what_is_stored(cx: &Context) -> CaseResult {
+    if !cx.store.info().capabilities.quota {
+        return Err(not_applicable("the store declares no quota"));
+    }
+    let len = QUOTA_STEP_BYTES.min(cx.pace.large_bytes).min(cx.largest_object());
+    // Some places are made by the first put.
+    cx.put(&key("quota/first"), bytes(9, 10)).await?;
+    let mut seen = Vec::new();
+    for round in 0..QUOTA_ROUNDS {
+        let before = cx.store.quota().await?;
+        cx.put(&key(format!("quota/{round}")), bytes(round, len)).await?;
+        cx.settle_reads().await;
+        let after = cx.store.quota().await?;
+        // Half of it, for some places compress.
+        let half = len as u64 / 2;
+        let more = |before: Option<u64>, after: Option<u64>| before.zip(after).is_some_and(|(b, a)| a >= b + half);
+        if more(before.used_bytes, after.used_bytes) || more(after.free_bytes, before.free_bytes) {
+            return Ok(());
+        }
+        seen.push((before, after));
+    }
+    Err(Stop::Failed(format!("{len} bytes were stored {QUOTA_ROUNDS} times and the quota doesn't show it: {seen:?}")))
 }
 
 pub(crate) async fn undeclared_create_has_no_effect(cx: &Context) -> CaseResult {

@@ -1,10 +1,13 @@
 //! Removing objects.
 
+use std::sync::Arc;
+
 use backup_core::StorageErrorKind;
+use futures::future::join_all;
 
 use crate::content::bytes;
 use crate::context::{Context, key};
-use crate::verdict::{CaseResult, ensure, expect_kind};
+use crate::verdict::{CaseResult, Stop, ensure, expect_kind};
 
 pub(crate) async fn deleted_is_gone(cx: &Context) -> CaseResult {
     let second = cx.second().await?;
@@ -30,6 +33,29 @@ pub(crate) async fn missing_is_success(cx: &Context) -> CaseResult {
     }
     cx.settle_reads().await;
     cx.expect(&key("there/object"), &bytes(1, 10)).await
+}
+
+pub(crate) async fn racing_deletes_all_succeed(cx: &Context) -> CaseResult {
+    let clients = [Arc::clone(&cx.store), cx.second().await?];
+    for round in 0..cx.pace.rounds {
+        let at = key(format!("race-delete/{round}"));
+        cx.put(&at, bytes(1, 1_000)).await?;
+        cx.settle_reads().await;
+        let gate = Arc::new(tokio::sync::Barrier::new(cx.pace.racers));
+        let racers = clients.iter().cycle().take(cx.pace.racers).map(|client| {
+            let (client, gate, at) = (Arc::clone(client), Arc::clone(&gate), at.clone());
+            tokio::spawn(async move {
+                gate.wait().await;
+                client.delete(&at).await
+            })
+        });
+        for deleted in join_all(racers).await {
+            deleted.map_err(|error| Stop::Failed(format!("a racer panicked: {error}")))??;
+        }
+        cx.settle_reads().await;
+        expect_kind(cx.get(&at).await, StorageErrorKind::NotFound, "get of what many deleted at once")?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn only_that_object(cx: &Context) -> CaseResult {

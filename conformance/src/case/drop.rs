@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use backup_core::{ByteRange, ObjectKey, StorageErrorKind};
+use backup_core::{ByteRange, ObjectKey, PutOptions, StorageErrorKind};
 use bytes::Bytes;
 use futures::stream::StreamExt;
 
@@ -103,6 +103,29 @@ pub(crate) async fn dropped_overwrite_is_old_or_new(cx: &Context) -> CaseResult 
         }
     }
     nothing_half_is_left(cx, &[old.len(), new.len()]).await
+}
+
+pub(crate) async fn no_task_outlives_its_client(cx: &Context) -> CaseResult {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    cx.put(&key("tasks/first"), bytes(0, 10)).await?;
+    let before = tasks();
+    let client = cx.second().await?;
+    let overwrite = PutOptions::overwrite();
+    for number in 0..5 {
+        let at = key(format!("tasks/{number}"));
+        client.put(&at, bytes(number, 100_000).into(), &overwrite).await?;
+        client.get(&at, ByteRange::Full).await?;
+        polled(2, client.put(&at, bytes(number, 1_000_000).into(), &overwrite)).await;
+        polled(2, client.get(&at, ByteRange::Full)).await;
+        polled(2, client.list(&prefix("tasks/")).next()).await;
+    }
+    drop(client);
+    eventually(|| async {
+        let after = tasks();
+        ensure!(after <= before, "{before} tasks ran before a client came, {after} after it went");
+        Ok(())
+    })
+    .await
 }
 
 pub(crate) async fn dropped_reads_are_harmless(cx: &Context) -> CaseResult {

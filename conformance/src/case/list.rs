@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use backup_core::{ObjectKey, StorageBackend};
+use futures::future::try_join_all;
 use futures::stream::{StreamExt, TryStreamExt};
 
 use crate::content::bytes;
@@ -101,6 +102,44 @@ pub(crate) async fn kept_objects_stay_listed_during_changes(cx: &Context) -> Cas
     };
     let (changed, seen) = futures::join!(changes, looks);
     changed.and(seen)
+}
+
+/// Listings at once.
+const LISTINGS: usize = 6;
+
+pub(crate) async fn listings_at_once_are_whole(cx: &Context) -> CaseResult {
+    let keys = numbered("crowd", SOME.min(cx.pace.max_objects));
+    cx.fill(keys.clone()).await?;
+    cx.settle_lists().await;
+    let second = cx.second().await?;
+    let expected: BTreeSet<_> = keys.into_iter().collect();
+    let under = prefix("crowd/");
+    let listings = (0..LISTINGS).map(|number| {
+        let store = if number % 2 == 0 { &cx.store } else { &second };
+        let (under, expected) = (&under, &expected);
+        async move {
+            let listed: Vec<_> = store.list(under).map_ok(|meta| meta.key).try_collect().await?;
+            let kept = listed.iter().filter(|at| !at.name().starts_with("brief-")).count();
+            let different: BTreeSet<_> = listed.iter().filter(|at| expected.contains(at)).collect();
+            ensure!(
+                kept == expected.len() && different.len() == expected.len(),
+                "{} objects are there all the time; one of {LISTINGS} listings at once gave {kept}, {} of them different",
+                expected.len(),
+                different.len()
+            );
+            Ok(())
+        }
+    });
+    let changes = async {
+        for number in 0..20 {
+            let brief = key(format!("crowd/{:02x}/brief-{number}", number % 7));
+            cx.put(&brief, bytes(1, 20)).await?;
+            cx.store.delete(&brief).await?;
+        }
+        Ok::<_, Stop>(())
+    };
+    let (changed, seen) = futures::join!(changes, try_join_all(listings));
+    changed.and(seen.map(|_| ()))
 }
 
 pub(crate) async fn put_and_delete_show(cx: &Context) -> CaseResult {

@@ -1,6 +1,5 @@
 //! Keys and what they may be confused with.
 
-use backup_core::key::MAX_KEY_BYTES;
 use backup_core::{ObjectKey, RetryAdvice, StorageErrorKind};
 
 use crate::content::bytes;
@@ -34,9 +33,11 @@ pub(crate) async fn every_character_and_length(cx: &Context) -> CaseResult {
     keys.push(key(format!("all/{characters}")));
     keys.push(key("dots/a.b..c.d"));
     keys.push(key("-/-/_/-"));
+    // Room for a segment of full length and another one.
+    let longest = cx.pace.max_key_bytes.max(MAX_SEGMENT_BYTES + 2);
     let segment = "s".repeat(MAX_SEGMENT_BYTES);
-    keys.push(key(format!("{segment}/{}", "t".repeat(MAX_KEY_BYTES - MAX_SEGMENT_BYTES - 1))));
-    let deepest = vec!["d"; MAX_KEY_BYTES.div_ceil(2)].join("/");
+    keys.push(key(format!("{segment}/{}", "t".repeat(longest - MAX_SEGMENT_BYTES - 1))));
+    let deepest = vec!["d"; longest.div_ceil(2)].join("/");
     keys.push(key(deepest));
     all_are_held(cx, &keys).await
 }

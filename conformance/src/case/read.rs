@@ -50,6 +50,27 @@ pub(crate) async fn spans_in_parallel(cx: &Context) -> CaseResult {
     try_join_all(spans).await.map(|_| ())
 }
 
+/// Sizes at which stores are known to cut large objects into parts.
+const PART_LIMITS: [usize; 6] = [256 << 10, 1 << 20, 4 << 20, 5 << 20, 8 << 20, 16 << 20];
+
+pub(crate) async fn spans_across_parts(cx: &Context) -> CaseResult {
+    let at = key("parts/object");
+    let len = cx.pace.large_bytes.min(cx.largest_object());
+    let whole = bytes(10, len);
+    cx.put(&at, whole.clone()).await?;
+    cx.settle_reads().await;
+    for limit in PART_LIMITS.into_iter().filter(|limit| limit + 3_000 < len) {
+        for (offset, len) in
+            [(limit - 1, 1), (limit, 1), (limit - 1, 2), (limit - 1_000, 2_500), (limit - 70_000, 140_000)]
+        {
+            let Some(expected) = whole.get(offset..offset + len) else { continue };
+            let got = cx.store.get(&at, span(offset, len)).await?;
+            ensure!(got == expected, "{len} bytes from {offset} on, across {limit}: {}", difference(&got, expected));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) async fn span_outside_is_refused(cx: &Context) -> CaseResult {
     let at = key("ranges/object");
     cx.put(&at, bytes(5, 1_000)).await?;

@@ -48,9 +48,9 @@ pub(crate) async fn create_of_existing_changes_nothing(cx: &Context) -> CaseResu
 }
 
 /// Lets many clients create one key at once and gives, for each, whether it succeeded.
-async fn race(cx: &Context, at: &ObjectKey, len: usize) -> Result<Vec<bool>, Stop> {
+async fn race(cx: &Context, at: &ObjectKey, len: usize, racers: usize) -> Result<Vec<bool>, Stop> {
     let mut clients = vec![Arc::clone(&cx.store), cx.second().await?];
-    clients.resize_with(cx.pace.racers, || Arc::clone(&cx.store));
+    clients.resize_with(racers, || Arc::clone(&cx.store));
     let gate = Arc::new(tokio::sync::Barrier::new(clients.len()));
     let racers = (0_u64..).zip(clients).map(|(number, client)| {
         let (gate, at) = (Arc::clone(&gate), at.clone());
@@ -76,13 +76,34 @@ pub(crate) async fn create_race_has_one_winner(cx: &Context) -> CaseResult {
     needs_create(cx, Grade::Atomic)?;
     for round in 0..cx.pace.rounds {
         let at = key(format!("race/{round}"));
-        let won = race(cx, &at, 20_000).await?;
+        let won = race(cx, &at, 20_000, cx.pace.racers).await?;
         let winners: Vec<_> = (0_u64..).zip(&won).filter(|(_, won)| **won).map(|(number, _)| number).collect();
         ensure!(winners.len() == 1, "{} of {} racers created `{at}`: {winners:?}", winners.len(), won.len());
         cx.settle_reads().await;
         cx.expect(&at, &bytes(winners[0], 20_000)).await?;
     }
     Ok(())
+}
+
+/// Racers with large bodies: each of them holds one.
+const LARGE_RACERS: usize = 4;
+
+/// Body of a large create; many stores go another way with it than with small ones.
+const LARGE_CREATE_BYTES: usize = 20 << 20;
+
+pub(crate) async fn large_create_has_one_winner(cx: &Context) -> CaseResult {
+    needs_create(cx, Grade::Atomic)?;
+    let at = key("large-race/object");
+    let len = cx.pace.large_bytes.min(cx.largest_object()).min(LARGE_CREATE_BYTES);
+    let won = race(cx, &at, len, cx.pace.racers.min(LARGE_RACERS)).await?;
+    let winners: Vec<_> = (0_u64..).zip(&won).filter(|(_, won)| **won).map(|(number, _)| number).collect();
+    ensure!(winners.len() == 1, "{} of {} racers created `{at}`: {winners:?}", winners.len(), won.len());
+    cx.settle_reads().await;
+    cx.expect(&at, &bytes(winners[0], len)).await?;
+    let late = cx.create(&at, bytes(99, len)).await;
+    expect_kind(late, StorageErrorKind::AlreadyExists, "a large create of what is there")?;
+    cx.settle_reads().await;
+    cx.expect(&at, &bytes(winners[0], len)).await
 }
 
 pub(crate) async fn loser_of_a_race_finds_a_whole_object(cx: &Context) -> CaseResult {

@@ -63,7 +63,10 @@ impl Harness for Dressed {
     }
 
     fn pace(&self) -> Pace {
-        small_pace()
+        let mut pace = small_pace();
+        // An overwrite whose answer is lost is done again, and so takes effect twice: no register does that.
+        pace.history_operations = 0;
+        pace
     }
 
     fn not_applicable(&self) -> &[(&'static str, &'static str)] {
@@ -73,10 +76,15 @@ impl Harness for Dressed {
             ("failed_put_changes_nothing", "failures pass before anybody sees them"),
             ("failure_is_not_the_end", "failures pass before anybody sees them"),
             ("secrets_stay_inside", "memory is opened without secrets"),
+            ("one_key_history_is_linearizable", "an overwrite that is done again takes effect twice"),
             ("undeclared_create_has_no_effect", "memory declares create-only puts"),
             ("times_do_not_go_back", "memory tells no times unless it is given a clock"),
             ("old_uploads_are_removed_and_nothing_else", "memory has no unfinished uploads"),
-            ("locked_object_resists", "memory has no object lock"),
+            ("undeclared_digest_is_harmless", "memory checks digests"),
+            ("quota_moves_with_what_is_stored", "memory has no quota unless it is given one"),
+            ("lock", "memory has no object lock"),
+            ("cold", "memory has no cold storage"),
+            ("fault", "failures pass before anybody sees them"),
         ]
     }
 }

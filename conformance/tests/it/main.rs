@@ -4,6 +4,7 @@
 
 mod contract;
 mod layers;
+mod live;
 mod memory;
 mod mutants;
 mod rich;

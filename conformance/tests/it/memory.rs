@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backup_conformance::{FaultControl, Harness, RawView, Trouble};
 use backup_core::storage::layer::{FaultBackend, FaultKind, FaultRule};
-use backup_core::{MemoryBackend, StorageBackend, StorageOperation, StorageResult};
+use backup_core::{MemoryBackend, RetryAdvice, StorageBackend, StorageErrorKind, StorageOperation, StorageResult};
 
 #[derive(Default)]
 struct Memory {
@@ -51,7 +51,12 @@ impl Harness for Memory {
             ("undeclared_create_has_no_effect", "memory declares create-only puts"),
             ("times_do_not_go_back", "memory tells no times unless it is given a clock"),
             ("old_uploads_are_removed_and_nothing_else", "memory has no unfinished uploads"),
-            ("locked_object_resists", "memory has no object lock"),
+            ("undeclared_digest_is_harmless", "memory checks digests"),
+            ("quota_moves_with_what_is_stored", "memory has no quota unless it is given one"),
+            ("expired_access_is_renewed", "memory asks nobody who he is"),
+            ("failures_show_no_secret", "memory is opened without secrets"),
+            ("lock", "memory has no object lock"),
+            ("cold", "memory has no cold storage"),
         ]
     }
 }
@@ -83,6 +88,24 @@ impl FaultControl for Memory {
                 faulty.add(FaultRule::new(FaultKind::FailAfter).on(StorageOperation::Put));
             }
             Trouble::ListBreaks => faulty.add(FaultRule::new(FaultKind::Tear).on(StorageOperation::List)),
+            Trouble::GetBreaks => faulty.add(FaultRule::new(FaultKind::FailAfter).on(StorageOperation::Get)),
+            Trouble::AnswerLost => {
+                for operation in [StorageOperation::Put, StorageOperation::Delete] {
+                    faulty.add(FaultRule::new(FaultKind::FailAfter).on(operation).times(1));
+                }
+            }
+            Trouble::Throttled { after } => {
+                let error = (StorageErrorKind::RateLimited, RetryAdvice::After(after));
+                faulty.add(FaultRule::new(FaultKind::FailBefore).error(error.0, error.1));
+            }
+            Trouble::ServerErrors | Trouble::Unreachable => faulty.add(FaultRule::new(FaultKind::FailBefore)),
+            Trouble::Corrupts => faulty.add(FaultRule::new(FaultKind::WrongBytes).on(StorageOperation::Put)),
+            // Longer than any case takes.
+            Trouble::Stalls => faulty.add(FaultRule::new(FaultKind::Delay(Duration::from_secs(3_600)))),
+            Trouble::TokenRevoked => {
+                let error = (StorageErrorKind::Unauthenticated, RetryAdvice::Never);
+                faulty.add(FaultRule::new(FaultKind::FailBefore).error(error.0, error.1));
+            }
             _ => return false,
         }
         true

@@ -3,6 +3,7 @@
 
 mod bugs;
 mod client;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backup_conformance::{FaultControl, Harness, Pace, RawView, Trouble};
 use backup_core::storage::layer::{FaultBackend, FaultKind, FaultRule};
-use backup_core::{ManualClock, MemoryBackend, ObjectKey, StorageBackend, StorageOperation, StorageResult, Timestamp};
+use backup_core::{
+    ManualClock, MemoryBackend, ObjectKey, Quota, StorageBackend, StorageOperation, StorageResult, Timestamp,
+};
 use bytes::Bytes;
 
 use client::Client;
@@ -51,14 +54,22 @@ struct State {
     foreign: Vec<String>,
     unfinished: Vec<Duration>,
     locks: BTreeMap<ObjectKey, Timestamp>,
+    /// What goes wrong just now.
+    trouble: Option<Trouble>,
+    /// Objects in cold storage, with the looks that it still takes until they are warm, once asked for.
+    cold: BTreeMap<ObjectKey, Option<u32>>,
     // What follows is there for bugs only.
     ever_stored: BTreeSet<ObjectKey>,
     deleted: BTreeSet<ObjectKey>,
     in_flight: BTreeSet<ObjectKey>,
+    hidden: BTreeSet<ObjectKey>,
     shared_body: Bytes,
     shared_cursor: u64,
     first_version: Option<Bytes>,
     reads: u64,
+    failed_reads: u64,
+    listings: u64,
+    first_quota: Option<Quota>,
     poisoned: bool,
 }
 
@@ -77,17 +88,23 @@ impl World {
 
 impl Rich {
     pub(crate) fn new(bug: Option<&'static str>) -> Self {
-        let excuse = ("undeclared_create_has_no_effect", "create-only puts are declared");
-        Self { bug, weak: false, secrets: true, worlds: Mutex::default(), excuses: vec![excuse] }
+        let excuses = vec![
+            ("undeclared_create_has_no_effect", "create-only puts are declared"),
+            ("undeclared_digest_is_harmless", "digests are checked"),
+        ];
+        Self { bug, weak: false, secrets: true, worlds: Mutex::default(), excuses }
     }
 
-    /// One that knows no create-only puts and declares it.
+    /// One that knows no create-only puts, checks no digests and declares it.
     pub(crate) fn weak(bug: Option<&'static str>) -> Self {
         let reason = "the store declares to know no create-only puts";
         let excuses = vec![
             ("create_of_existing_changes_nothing", reason),
             ("create_race_has_one_winner", reason),
+            ("large_create_has_one_winner", reason),
             ("loser_of_a_race_finds_a_whole_object", reason),
+            ("wrong_digest_leaves_nothing", "digests are not checked"),
+            ("corrupted_put_is_noticed", "digests are not checked"),
         ];
         Self { weak: true, excuses, ..Self::new(bug) }
     }
@@ -162,20 +179,32 @@ impl RawView for Rich {
 #[async_trait]
 impl FaultControl for Rich {
     async fn begin(&self, space: &str, trouble: Trouble) -> bool {
-        let faulty = &self.world(space).faulty;
+        let world = self.world(space);
+        let faulty = &world.faulty;
+        world.state().trouble = Some(trouble);
         let (operation, kind) = match trouble {
             Trouble::PutBreaks if self.bug == Some("failed_put_changes_nothing") => {
                 (StorageOperation::Put, FaultKind::Tear)
             }
             Trouble::PutBreaks => (StorageOperation::Put, FaultKind::FailAfter),
             Trouble::ListBreaks => (StorageOperation::List, FaultKind::Tear),
-            _ => return false,
+            Trouble::GetBreaks => (StorageOperation::Get, FaultKind::FailAfter),
+            Trouble::Corrupts => (StorageOperation::Put, FaultKind::WrongBytes),
+            Trouble::GoesCold => {
+                let keys = world.memory.keys().into_iter();
+                world.state().cold = keys.map(|key| (key, None)).collect();
+                return true;
+            }
+            // The rest stands between the client and the store.
+            _ => return true,
         };
         faulty.add(FaultRule::new(kind).on(operation));
         true
     }
 
     async fn end(&self, space: &str) {
-        self.world(space).faulty.heal();
+        let world = self.world(space);
+        world.state().trouble = None;
+        world.faulty.heal();
     }
 }

@@ -34,7 +34,9 @@ impl Local {
             ("failed_put_changes_nothing", "a put can't be broken from here; `crash` does it under strace"),
             ("secrets_stay_inside", "a directory is opened without secrets"),
             ("undeclared_create_has_no_effect", "create-only puts are declared"),
-            ("locked_object_resists", "a directory has no object lock"),
+            ("lock", "a directory has no object lock"),
+            ("cold", "a directory has no cold storage"),
+            ("fault", "between a directory and its user is nothing that could break"),
         ];
         if !cfg!(unix) {
             excuses.push(("failure_is_not_the_end", "making symbolic links needs a privilege on this system"));

@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use backup_conformance::{FaultControl, Harness, RawView, Trouble};
 use backup_core::{SecretRef, StorageBackend, StorageResult};
-use backup_test_servers::{Sshd, SwitchedLine, Tmpfs};
+use backup_test_servers::{Disturbance, Sshd, SwitchedLine, Tmpfs};
 
 use crate::place::{config, files, open, unique};
 
 /// A put of 80,000 bytes is cut in its midst, and a listing of some hundred names, too.
-const CUT_AFTER_BYTES: u32 = 20_000;
+const CUT_AFTER_BYTES: u64 = 20_000;
+
+/// A read of 300,000 bytes is cut in its midst.
+const CUT_READ_AFTER_BYTES: u64 = 100_000;
 
 /// One case, one folder, and one line to the server.
 struct Folder {
@@ -28,7 +31,25 @@ impl Folder {
             ("too_large_is_refused", "the store has no limit of its own"),
             ("wrong_digest_leaves_nothing", "the protocol checks no digests"),
             ("undeclared_create_has_no_effect", "create-only puts are declared"),
-            ("locked_object_resists", "the protocol knows no retention"),
+            ("lock", "the protocol knows no retention"),
+            ("cold", "the protocol knows no cold storage"),
+            (
+                "lost_answer_of_a_create_is_found_out",
+                "what goes over the line is sealed: no answer can be told from another",
+            ),
+            (
+                "lost_answer_of_a_delete_does_no_harm",
+                "what goes over the line is sealed: no answer can be told from another",
+            ),
+            ("throttling_says_how_long", "the protocol has no word for it"),
+            (
+                "server_errors_pass",
+                "the server can't be made to fail; `line` and `unreachable_store_may_come_back` cut it off",
+            ),
+            ("failures_do_not_add_up", "the server can't be made to fail"),
+            ("corrupted_put_is_noticed", "the protocol checks no digests"),
+            ("expired_access_is_renewed", "keys don't expire"),
+            ("revoked_access_says_so", "who is in stays in; `login` tries keys that the server does not know"),
         ];
         let full = "full_store_refuses_and_goes_on";
         if let Err(reason) = Tmpfs::available() {
@@ -98,13 +119,16 @@ impl Harness for Folder {
 #[async_trait]
 impl FaultControl for Folder {
     async fn begin(&self, _space: &str, trouble: Trouble) -> bool {
-        match trouble {
-            Trouble::PutBreaks | Trouble::ListBreaks => {
-                self.line().cut_after(CUT_AFTER_BYTES);
-                true
-            }
-            _ => false,
-        }
+        let disturbance = match trouble {
+            Trouble::PutBreaks | Trouble::ListBreaks => Disturbance::CutAfter(CUT_AFTER_BYTES),
+            Trouble::GetBreaks => Disturbance::CutAfter(CUT_READ_AFTER_BYTES),
+            Trouble::Unreachable => Disturbance::CutAfter(0),
+            Trouble::Stalls => Disturbance::Stall,
+            // Answers are sealed, and nobody but the server could give others.
+            _ => return false,
+        };
+        self.line().disturb(disturbance);
+        true
     }
 
     async fn end(&self, _space: &str) {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use backup_conformance::Trouble;
 use backup_core::{
     ByteRange, KeyPrefix, ObjectKey, ObjectMeta, PutBody, PutMode, PutOptions, RetryAdvice, StorageError,
     StorageErrorKind, StorageOperation, StorageResult,
@@ -23,6 +24,10 @@ async fn dawdle() {
 
 fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
+}
+
+fn world_has_in_flight(world: &World, at: &ObjectKey) -> bool {
+    world.state().in_flight.contains(at)
 }
 
 fn part(body: &PutBody, len: usize) -> Bytes {
@@ -61,6 +66,9 @@ impl Client {
     ) -> StorageResult<()> {
         let world = &self.world;
         let mut options = options.clone();
+        if !self.checks_digests() {
+            options.sha256 = options.sha256.filter(|_| self.has("undeclared_digest_is_harmless"));
+        }
         let create = options.mode == PutMode::IfAbsent;
         let len = usize::try_from(body.len_bytes()).unwrap();
         let old = world.memory.peek(at);
@@ -81,12 +89,21 @@ impl Client {
             "many_pieces" => body = PutBody::from_pieces(body.pieces().iter().take(1_024).cloned().collect()),
             "empty_and_one_byte" if body.pieces().is_empty() => return refuse(StorageErrorKind::Other),
             "sizes_around_block_limits" if len == (64 << 10) + 1 => body = part(&body, 64 << 10).into(),
-            "large_object" if create && len == 2 << 20 => body = part(&body, len - 1).into(),
+            "large_object" if create && len == 2 << 20 && at.as_str().starts_with("large/") => {
+                body = part(&body, len - 1).into();
+            }
             "too_large_is_refused" if len > 20 << 20 => {
                 world.memory.plant(at, body.to_bytes());
                 return Ok(());
             }
-            "wrong_digest_leaves_nothing" => options.sha256 = None,
+            "wrong_digest_leaves_nothing" if at.as_str().starts_with("digest/") => options.sha256 = None,
+            "undeclared_digest_is_harmless"
+                if options.sha256.is_some_and(|sha| Sha256::digest(body.to_bytes())[..] != sha) =>
+            {
+                body = part(&body, len / 2).into();
+                options.sha256 = None;
+            }
+            "corrupted_put_is_noticed" if world.state().trouble == Some(Trouble::Corrupts) => options.sha256 = None,
             "right_digest_is_stored" => {
                 let first = body.pieces().first().cloned().unwrap_or_default();
                 if options.sha256.is_some_and(|expected| Sha256::digest(&first)[..] != expected) {
@@ -95,12 +112,19 @@ impl Client {
             }
             "overwrite_replaces_the_whole" if len == 0 && old.is_some() && !create => return Ok(()),
             "create_of_existing_changes_nothing" if create && old.as_ref() == Some(&body.to_bytes()) => return Ok(()),
-            "create_race_has_one_winner" if create => {
+            "create_race_has_one_winner" if create && len == 20_000 => {
                 if old.is_some() {
                     return refuse(StorageErrorKind::AlreadyExists);
                 }
                 dawdle().await;
                 options.mode = PutMode::Overwrite;
+            }
+            // What goes in several parts is put together without a look at what is there.
+            "large_create_has_one_winner" if create && at.as_str().starts_with("large-race/") => {
+                options.mode = PutMode::Overwrite;
+            }
+            "no_task_outlives_its_client" if at.as_str().starts_with("tasks/") => {
+                tokio::spawn(std::future::pending::<()>());
             }
             // The name is taken first and the bytes come later.
             "loser_of_a_race_finds_a_whole_object" if create && old.is_none() && len == 200_000 => {
@@ -134,7 +158,9 @@ impl Client {
                 dawdle().await;
                 return self.inner().put(at, body, &options).await;
             }
-            "key_is_free_again" if create && world.state().deleted.contains(at) => {
+            "key_is_free_again"
+                if create && at.as_str().starts_with("again/") && world.state().deleted.contains(at) =>
+            {
                 return refuse(StorageErrorKind::AlreadyExists);
             }
             // One buffer for all calls.
@@ -147,10 +173,22 @@ impl Client {
                 let mut state = world.state();
                 state.first_version = state.first_version.take().or(old);
             }
-            "second_client_sees_put" => {
+            "second_client_sees_put" if at.as_str().starts_with("seen/") => {
                 self.cache.lock().unwrap().insert(at.clone(), body.to_bytes());
             }
             _ => {}
+        }
+        if self.has("one_key_history_is_linearizable") {
+            let at = at.clone();
+            world.state().in_flight.insert(at.clone());
+            let _undo = Undo(
+                world,
+                Some(move |world: &World| {
+                    world.state().in_flight.remove(&at);
+                }),
+            );
+            dawdle().await;
+            return self.inner().put(&to, body, &options).await;
         }
         let result = self.inner().put(&to, body, &options).await;
         match result {
@@ -185,6 +223,12 @@ impl Client {
                 dawdle().await;
                 range = ByteRange::Span { offset_bytes: world.state().shared_cursor, len_bytes };
             }
+            // Parts that are a byte longer than they are taken for.
+            ("spans_across_parts", ByteRange::Span { offset_bytes, len_bytes }, Some(_))
+                if offset_bytes > 0 && offset_bytes < 1 << 20 && offset_bytes + len_bytes > 1 << 20 =>
+            {
+                range = ByteRange::Span { offset_bytes: offset_bytes - 1, len_bytes };
+            }
             ("suffix_is_exact", ByteRange::Suffix { len_bytes }, Some(len)) if len_bytes > len => {
                 return Err(outside());
             }
@@ -203,12 +247,19 @@ impl Client {
                     return Ok(bytes);
                 }
             }
+            // An answer that was remembered.
+            ("one_key_history_is_linearizable", _, Some(_)) if world.state().hidden.remove(at) => {
+                return Err(error(StorageErrorKind::NotFound, StorageOperation::Get, at));
+            }
             _ => {}
         }
         let result = self.inner().get(at, range).await;
         match (self.bug.unwrap_or_default(), result) {
+            ("read_cut_short_is_no_success", Err(_)) if world.state().trouble == Some(Trouble::GetBreaks) => {
+                Ok(world.memory.peek(at).unwrap_or_default().slice(..1_000))
+            }
             ("put_get_roundtrip", Ok(bytes)) if at.name() == "small" => Ok(bytes.slice(..bytes.len() - 1)),
-            ("second_client_sees_put", Ok(bytes)) => {
+            ("second_client_sees_put", Ok(bytes)) if at.as_str().starts_with("seen/") => {
                 self.cache.lock().unwrap().insert(at.clone(), bytes.clone());
                 Ok(bytes)
             }
@@ -226,7 +277,11 @@ impl Client {
         let result = self.inner().stat(at).await;
         match (self.bug.unwrap_or_default(), result) {
             ("stat_matches_put", Ok(meta)) => Ok(ObjectMeta { size_bytes: meta.size_bytes % 65_536, ..meta }),
-            ("deleted_is_gone", Err(error)) if self.number > 0 && self.world.state().ever_stored.contains(at) => {
+            ("deleted_is_gone", Err(error))
+                if self.number > 0
+                    && at.as_str().starts_with("gone")
+                    && self.world.state().ever_stored.contains(at) =>
+            {
                 assert_eq!(error.kind(), StorageErrorKind::NotFound);
                 Ok(ObjectMeta { key: at.clone(), size_bytes: 1_000, stored_at: None })
             }
@@ -269,6 +324,18 @@ impl Client {
             "kept_objects_stay_listed_during_changes" => {
                 objects.try_filter(|meta| std::future::ready(!self.world.state().in_flight.contains(&meta.key))).boxed()
             }
+            // One place in the listing for all who list.
+            "listings_at_once_are_whole" if prefix.as_str() == "crowd/" => {
+                self.world.state().listings += 1;
+                let done = Undo(&self.world, Some(|world: &World| world.state().listings -= 1));
+                objects
+                    .enumerate()
+                    .filter_map(move |(n, object)| {
+                        let alone = done.0.state().listings == 1;
+                        std::future::ready((alone || n % 50 != 0).then_some(object))
+                    })
+                    .boxed()
+            }
             "put_and_delete_show" if self.number > 0 => {
                 let listed = async move {
                     let cached = self.first_listing.lock().unwrap().clone();
@@ -287,7 +354,7 @@ impl Client {
                 stream::iter([Err(refused)]).boxed()
             }
             // A listing that is left before its end keeps the connection busy.
-            "dropped_reads_are_harmless" => {
+            "dropped_reads_are_harmless" if prefix.as_str().is_empty() => {
                 let busy = Undo(&self.world, Some(|world: &World| world.state().poisoned = true));
                 objects
                     .map(Some)
@@ -307,8 +374,15 @@ impl Client {
     pub(super) async fn delete_with_bugs(&self, at: &ObjectKey) -> StorageResult<()> {
         let memory = &self.world.memory;
         match self.bug.unwrap_or_default() {
-            "missing_is_success" if memory.peek(at).is_none() => {
+            "missing_is_success" if memory.peek(at).is_none() && at.as_str().starts_with("never/") => {
                 return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
+            }
+            "racing_deletes_all_succeed" if at.as_str().starts_with("race-delete/") => {
+                let found = memory.peek(at).is_some();
+                dawdle().await;
+                if found && memory.peek(at).is_none() {
+                    return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
+                }
             }
             "only_that_object" => {
                 let family = format!("{at}-");
@@ -321,6 +395,10 @@ impl Client {
                     memory.plant(at, bytes.slice(..bytes.len() / 2));
                     dawdle().await;
                 }
+            }
+            // That nothing is there is remembered, even though something comes just then.
+            "one_key_history_is_linearizable" if world_has_in_flight(&self.world, at) => {
+                self.world.state().hidden.insert(at.clone());
             }
             "second_client_sees_put" => drop(self.cache.lock().unwrap().remove(at)),
             _ => {}

@@ -13,7 +13,7 @@ use backup_core::{
     StorageBackend, StorageError, StorageErrorKind, StorageOperation, StorageResult, Timestamp,
 };
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt};
 
 use super::{CANARY, World};
 
@@ -35,6 +35,7 @@ impl Client {
         info.kind = "rich";
         if weak {
             info.capabilities.put_if_absent = Grade::None;
+            info.capabilities.verifies_sha256 = false;
         }
         let number = {
             let mut state = world.state();
@@ -56,6 +57,10 @@ impl Client {
     /// Whether this is the bug that the store has.
     pub(super) fn has(&self, bug: &str) -> bool {
         self.bug == Some(bug)
+    }
+
+    pub(super) fn checks_digests(&self) -> bool {
+        self.info.capabilities.verifies_sha256
     }
 
     pub(super) fn inner(&self) -> &dyn StorageBackend {
@@ -87,7 +92,11 @@ impl StorageBackend for Client {
             }
             return Err(error(StorageErrorKind::Unsupported, StorageOperation::Put, key));
         }
-        self.check_lock(key, StorageOperation::Put)?;
+        self.on_the_way(StorageOperation::Put).await?;
+        if !self.has("locked_object_is_not_overwritten") {
+            self.check_lock(key, StorageOperation::Put)?;
+        }
+        self.world.state().cold.remove(key);
         match self.has("times_do_not_go_back") {
             true => self.world.clock.set(Timestamp::from_secs(1_000_000 - i64::try_from(self.puts()).unwrap_or(0))),
             false => self.world.clock.advance(Duration::from_secs(1)),
@@ -97,31 +106,48 @@ impl StorageBackend for Client {
         if result.is_ok() {
             self.world.state().ever_stored.insert(key.clone());
             *self.last_put.lock().unwrap() = Some(key.clone());
+            self.on_the_way_back(StorageOperation::Put, key)?;
         }
         result
     }
 
     async fn get(&self, key: &ObjectKey, range: ByteRange) -> StorageResult<Bytes> {
+        self.on_the_way(StorageOperation::Get).await?;
+        self.check_warm(key)?;
         self.get_with_bugs(key, range).await
     }
 
     async fn stat(&self, key: &ObjectKey) -> StorageResult<ObjectMeta> {
+        self.on_the_way(StorageOperation::Stat).await?;
         self.stat_with_bugs(key).await
     }
 
     fn list<'a>(&'a self, prefix: &'a KeyPrefix) -> BoxStream<'a, StorageResult<ObjectMeta>> {
-        self.list_with_bugs(prefix)
+        let objects = async move {
+            match self.on_the_way(StorageOperation::List).await {
+                Ok(()) => self.list_with_bugs(prefix),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            }
+        };
+        stream::once(objects).flatten().boxed()
     }
 
     async fn delete(&self, key: &ObjectKey) -> StorageResult<()> {
-        self.check_lock(key, StorageOperation::Delete)?;
-        self.delete_with_bugs(key).await
+        self.on_the_way(StorageOperation::Delete).await?;
+        if !self.has("locked_object_resists") {
+            self.check_lock(key, StorageOperation::Delete)?;
+        }
+        self.delete_with_bugs(key).await?;
+        self.on_the_way_back(StorageOperation::Delete, key)
     }
 
     async fn quota(&self) -> StorageResult<Quota> {
         let mut quota = self.inner().quota().await?;
         if self.has("quota_answers_as_declared") {
             quota.used_bytes = quota.total_bytes.map(|total| total + 1);
+        }
+        if self.has("quota_moves_with_what_is_stored") {
+            quota = *self.world.state().first_quota.get_or_insert(quota);
         }
         Ok(quota)
     }
@@ -135,7 +161,7 @@ impl StorageBackend for Client {
     }
 
     fn cold(&self) -> Option<&dyn ColdStorage> {
-        None
+        Some(self)
     }
 }
 
@@ -144,7 +170,7 @@ impl ObjectLock for Client {
     async fn retain_until(&self, key: &ObjectKey, until: Timestamp) -> StorageResult<()> {
         let mut state = self.world.state();
         let shortens = state.locks.get(key).is_some_and(|present| *present > until);
-        if shortens && !self.has("locked_object_resists") {
+        if shortens && !self.has("lock_is_extended_and_never_shortened") {
             return Err(error(StorageErrorKind::Locked, StorageOperation::Extension, key));
         }
         state.locks.insert(key.clone(), until);
