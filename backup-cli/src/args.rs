@@ -1,6 +1,8 @@
 //! The command line as clap reads it. Each command's arguments become its options in one function.
 
 pub(crate) mod check;
+#[cfg(feature = "conformance")]
+pub(crate) mod conformance;
 pub(crate) mod create;
 pub(crate) mod key;
 pub(crate) mod narrow;
@@ -165,8 +167,20 @@ pub(crate) enum Command {
     #[command(after_help = "Example: backup catalog --out backup_index.json")]
     Catalog(query::CatalogArgs),
     /// List the plug-ins of this program: storage backends, sources, policies.
-    #[command(after_help = "Examples:\n  backup backends\n  backup backends local")]
+    #[command(
+        after_help = "Examples:\n  backup backends\n  backup backends local\n  backup backends test s3://bucket/folder"
+    )]
     Backends(BackendsArgs),
+    /// Try a place for a repository with the suite that storage backends must pass.
+    ///
+    /// Works below a folder of its own, `conformance-` and a random name, and removes what it stored there, whatever becomes of the run. What lay
+    /// in the place before is neither read nor changed; nothing has to be there, and no password is needed.
+    ///
+    /// A run has a budget of requests and bytes that follows from its profile and says so when it is spent. Objects are never locked: they could not be
+    /// removed again.
+    #[cfg(feature = "conformance")]
+    #[command(after_help = "Example: backup -r s3://bucket/folder conformance --profile safe --junit report.xml")]
+    Conformance(conformance::ConformanceArgs),
     /// Check, show and describe the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -228,10 +242,15 @@ pub(crate) struct PinArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BackendsArgs {
     /// Show the options of one type, with an example.
     #[arg(value_name = "TYPE")]
     pub(crate) name: Option<String>,
+
+    #[cfg(feature = "conformance")]
+    #[command(subcommand)]
+    pub(crate) command: Option<conformance::BackendsCommand>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,8 @@ mod backends;
 mod catalog;
 mod check;
 mod config;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod create;
 mod diff;
 mod dump;
@@ -20,6 +22,8 @@ mod snapshots;
 mod stats;
 mod unread;
 
+#[cfg(feature = "conformance")]
+use crate::args::{BackendsArgs, conformance::BackendsCommand};
 use crate::args::{Command, RepairCommand};
 use crate::context::Context;
 use crate::error::CliError;
@@ -44,7 +48,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit, Cli
         Command::Pin(args) => annotate::pin(context, &args, true).await,
         Command::Unpin(args) => annotate::pin(context, &args, false).await,
         Command::Key(command) => key::run(context, command).await,
+        #[cfg(feature = "conformance")]
+        Command::Backends(BackendsArgs { command: Some(BackendsCommand::Test { place }), .. }) => {
+            conformance::probe(context, place).await
+        }
         Command::Backends(args) => backends::run(context, &args),
+        #[cfg(feature = "conformance")]
+        Command::Conformance(args) => conformance::run(context, &args).await,
         Command::Config(command) => config::run(context, &command),
         Command::Repair(RepairCommand::Index { dry_run }) => repair::index(context, dry_run).await,
         Command::Completions(args) => manual::completions(context, &args),
