@@ -1,6 +1,8 @@
 //! The command line as clap reads it. Each command's arguments become its options in one function.
 
 pub(crate) mod check;
+#[cfg(feature = "conformance")]
+pub(crate) mod conformance;
 pub(crate) mod create;
 pub(crate) mod key;
 pub(crate) mod narrow;
@@ -167,9 +169,23 @@ pub(crate) enum Command {
     /// List the plug-ins of this program: storage backends, sources, policies.
     #[command(
         args_conflicts_with_subcommands = true,
-        after_help = "Examples:\n  backup backends\n  backup backends local\n  backup backends trust sftp://me@nas/srv/backup"
+        after_help = "Examples:
+  backup backends
+  backup backends local
+  backup backends test s3://bucket/folder
+  backup backends trust sftp://me@nas/srv/backup"
     )]
     Backends(BackendsArgs),
+    /// Try a place for a repository with the suite that storage backends must pass.
+    ///
+    /// Works below a folder of its own, `conformance-` and a random name, and removes what it stored there, whatever becomes of the run. What lay
+    /// in the place before is neither read nor changed; nothing has to be there, and no password is needed.
+    ///
+    /// A run has a budget of requests and bytes that follows from its profile and says so when it is spent. Objects are never locked: they could not be
+    /// removed again.
+    #[cfg(feature = "conformance")]
+    #[command(after_help = "Example: backup -r s3://bucket/folder conformance --profile safe --junit report.xml")]
+    Conformance(conformance::ConformanceArgs),
     /// Check, show and describe the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -231,6 +247,7 @@ pub(crate) struct PinArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BackendsArgs {
     /// Show the options of one type, with an example.
     #[arg(value_name = "TYPE")]
@@ -241,6 +258,16 @@ pub(crate) struct BackendsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackendsCommand {
+    /// Find out in seconds whether a place can be used for a repository, and what it does.
+    ///
+    /// Stores a few small objects below a folder of its own and removes them again.
+    #[cfg(feature = "conformance")]
+    #[command(after_help = "Example: backup backends test s3://bucket/folder")]
+    Test {
+        /// The place: a path, a URL, or a name of the configuration; without it, the repository that every command would use.
+        #[arg(value_name = "PATH|URL|NAME")]
+        place: Option<String>,
+    },
     /// Make a server known by its key, after a person has compared it.
     #[command(
         after_help = "Example: backup backends trust sftp://me@nas/srv/backup\n\nThe server's own fingerprint is told there by:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"

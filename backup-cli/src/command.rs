@@ -5,6 +5,8 @@ mod backends;
 mod catalog;
 mod check;
 mod config;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod create;
 mod diff;
 mod dump;
@@ -44,7 +46,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit, Cli
         Command::Pin(args) => annotate::pin(context, &args, true).await,
         Command::Unpin(args) => annotate::pin(context, &args, false).await,
         Command::Key(command) => key::run(context, command).await,
-        Command::Backends(args) => backends::run(context, &args).await,
+        Command::Backends(args) => backends::run(context, args).await,
+        #[cfg(feature = "conformance")]
+        Command::Conformance(args) => conformance::run(context, &args).await,
         Command::Config(command) => config::run(context, &command),
         Command::Repair(RepairCommand::Index { dry_run }) => repair::index(context, dry_run).await,
         Command::Completions(args) => manual::completions(context, &args),

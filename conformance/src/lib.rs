@@ -26,6 +26,7 @@ mod content;
 mod context;
 mod contract;
 mod harness;
+pub mod laws;
 pub mod linear;
 pub mod live;
 mod pacing;

@@ -42,6 +42,10 @@ impl S3Failure {
             404 | 410 if !response.body.is_empty() => StorageErrorKind::Unavailable,
             409 => StorageErrorKind::Unavailable,
             501 => StorageErrorKind::Unsupported,
+            // Without a body there is no code; who says how long to stay away asks to slow down.
+            503 if response.body.is_empty() && response.headers.contains_key("retry-after") => {
+                StorageErrorKind::RateLimited
+            }
             _ => match failure.kind() {
                 // Whatever the server dislikes, it says nothing about what is stored.
                 StorageErrorKind::Other => StorageErrorKind::Config,

@@ -68,10 +68,11 @@ pub(crate) async fn authenticate(
         AuthResult::Success => return Ok(()),
         AuthResult::Failure { remaining_methods, .. } => remaining_methods,
     };
+    still_there(session, to, &remaining)?;
     if remaining.contains(&MethodKind::PublicKey) {
         match with_keys(session, to, secrets, &mut tried, &mut remaining).await? {
             Outcome::In => return Ok(()),
-            Outcome::Refused => {}
+            Outcome::Refused => still_there(session, to, &remaining)?,
         }
     }
     let Some(password) = &secrets.password else { return Err(tried.error(&remaining)) };
@@ -82,14 +83,24 @@ pub(crate) async fn authenticate(
             AuthResult::Success => return Ok(()),
             AuthResult::Failure { remaining_methods, .. } => remaining = remaining_methods,
         }
+        still_there(session, to, &remaining)?;
     }
     if remaining.contains(&MethodKind::KeyboardInteractive) {
         tried.what.push("the password as an answer to its question".to_owned());
         if with_answers(session, user, password, &mut remaining).await? {
             return Ok(());
         }
+        still_there(session, to, &remaining)?;
     }
     Err(tried.error(&remaining))
+}
+
+/// A connection that ends looks like a refusal that leaves no way open.
+fn still_there(session: &Handle<Handler>, to: &Destination, remaining: &MethodSet) -> Result<(), NotConnected> {
+    match session.is_closed() || remaining.is_empty() {
+        true => Err(NotConnected::Unreachable(format!("{} ended the connection while we logged in", to.host))),
+        false => Ok(()),
+    }
 }
 
 fn text<'a>(secret: &'a Secret, option: &str) -> Result<&'a str, NotConnected> {
@@ -110,12 +121,17 @@ async fn with_keys(
     remaining: &mut MethodSet,
 ) -> Result<Outcome, NotConnected> {
     let mut agent = Agent::reach(to.agent.as_deref(), tried).await;
-    let named = to.identities.iter().map(|file| (file, true));
+    let named = to.identities.iter().map(|file| (file, to.identities_are_ours));
     let usual = to.usual_identities.iter().map(|file| (file, false));
     // The agent's own keys stand between the files that somebody named and those that may just be there.
     let mut agents = agent.as_mut().map(|agent| std::mem::take(&mut agent.keys)).unwrap_or_default();
-    for (file, is_named) in named.chain(usual) {
-        if !is_named && !agents.is_empty() {
+    let count = to.identities.len();
+    for (number, (file, is_named)) in named.chain(usual).enumerate() {
+        // What is accepted may not be enough; what is missing then is another way.
+        if !remaining.contains(&MethodKind::PublicKey) {
+            return Ok(Outcome::Refused);
+        }
+        if number >= count && !agents.is_empty() {
             for key in std::mem::take(&mut agents) {
                 if let Some(agent) = &mut agent
                     && agent.accepted(session, to, key, tried, remaining).await?
@@ -248,7 +264,8 @@ async fn with_answers(
     remaining: &mut MethodSet,
 ) -> Result<bool, NotConnected> {
     let mut asked = session.authenticate_keyboard_interactive_start(user, None).await?;
-    for _ in 0..MAX_QUESTIONS {
+    let mut answered = false;
+    for _ in 0..=MAX_QUESTIONS {
         match asked {
             KeyboardInteractiveAuthResponse::Success => return Ok(true),
             KeyboardInteractiveAuthResponse::Failure { remaining_methods, .. } => {
@@ -256,9 +273,15 @@ async fn with_answers(
                 return Ok(false);
             }
             KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                // What is shown while it is typed is no password.
-                let answer = |prompt: &russh::client::Prompt| if prompt.echo { "" } else { password }.to_owned();
-                let answers = prompts.iter().map(answer).collect();
+                // One question whose answer is hidden is for the password, once; whatever else is asked is known to nobody here.
+                let answers = match prompts.as_slice() {
+                    [] => Vec::new(),
+                    [one] if !one.echo && !answered => {
+                        answered = true;
+                        vec![password.to_owned()]
+                    }
+                    _ => return Ok(false),
+                };
                 asked = session.authenticate_keyboard_interactive_respond(answers).await?;
             }
         }

@@ -60,7 +60,8 @@ impl SftpBackend {
         })?;
         let pool = Pool::open(config, context).await?;
         let lease = pool.lease(StorageOperation::Connect).await?;
-        let abilities = lease.abilities;
+        let mut abilities = lease.abilities;
+        abilities.hardlink &= config.hard_links;
         lease.done();
         let info = BackendInfo { kind: "sftp", location: config.location(), capabilities: capabilities(abilities) };
         Ok(Self { info, pool, abilities, names: Names { random, next: AtomicU64::new(0) } })

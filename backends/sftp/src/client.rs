@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use bytes::{Bytes, BytesMut};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use crate::failure::Failed;
 use crate::wire::{self, Packet, Reply, Request};
 
 /// Requests that wait to be sent. What the server has not taken yet stands before everybody else's requests, so there are
 /// few of them.
-const MAX_UNSENT: usize = 8;
+const MAX_UNSENT: usize = 4;
 
 /// Requests besides those for cleaning up what was given up, whose sender can't wait.
 const MAX_CLEANUPS: usize = 1 << 10;
@@ -32,7 +33,6 @@ const MAX_PACKET_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     outgoing: mpsc::Sender<Frame>,
-    room: Arc<Semaphore>,
     waiting: Arc<Waiting>,
     next_id: Arc<AtomicU32>,
 }
@@ -46,11 +46,15 @@ struct Frame {
 }
 
 /// Who waits for which answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     state: Mutex<State>,
     /// Told when nobody waits any more.
     settled: Notify,
+    /// Closed when the session is over, so that nobody waits to send.
+    room: Arc<Semaphore>,
+    /// Ends the task that sends: it may wait for the server to take more, and a connection that ends wakes it not.
+    sending: OnceLock<AbortHandle>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +105,10 @@ impl Waiting {
         state.ended.get_or_insert_with(|| why.to_owned());
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
+        self.room.close();
+        if let Some(sending) = self.sending.get() {
+            sending.abort();
+        }
         self.settled.notify_waiters();
         for waiter in waiters.into_values() {
             if let Waiter::Caller(caller) = waiter {
@@ -124,11 +132,17 @@ impl Client {
         let (sender, receiver) = mpsc::channel(MAX_UNSENT + MAX_CLEANUPS);
         let client = Self {
             outgoing: sender,
-            room: Arc::new(Semaphore::new(MAX_UNSENT)),
-            waiting: Arc::new(Waiting::default()),
+            waiting: Arc::new(Waiting {
+                state: Mutex::default(),
+                settled: Notify::new(),
+                room: Arc::new(Semaphore::new(MAX_UNSENT)),
+                sending: OnceLock::new(),
+            }),
             next_id: Arc::new(AtomicU32::new(1)),
         };
-        tokio::spawn(send_all(outgoing, receiver, Arc::clone(&client.waiting)));
+        let sending = tokio::spawn(send_all(outgoing, receiver, Arc::clone(&client.waiting)));
+        // It was not set before.
+        let _ = client.waiting.sending.set(sending.abort_handle());
         let receiver = Receiver {
             waiting: Arc::clone(&client.waiting),
             outgoing: client.outgoing.downgrade(),
@@ -154,8 +168,8 @@ impl Client {
     }
 
     async fn queue(&self, request: Request, abandoned: Option<Abandoned>) -> Result<Answer, Failed> {
-        // Nobody closes the semaphore.
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        // Closed when the session is over; then what follows says why.
+        let room = Arc::clone(&self.waiting.room).acquire_owned().await.ok();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (caller, reply) = oneshot::channel();
         {
@@ -169,8 +183,11 @@ impl Client {
         let frame = Frame { parts: request.encode(id), _room: room };
         match self.outgoing.try_send(frame) {
             Ok(()) => Ok(answer),
-            // Only cleaning up for very many at once fills it.
-            Err(_) => Err(Failed::Lost("too much is being given up at once".to_owned())),
+            // The session ended this moment; or very much is being given up at once, which alone can fill it.
+            Err(_) => {
+                self.waiting.take(id);
+                Err(Failed::Lost(self.ended().unwrap_or_else(|| "too much is being given up at once".to_owned())))
+            }
         }
     }
 
@@ -341,7 +358,7 @@ async fn next_packet(incoming: &mut ChannelReadHalf, buffer: &mut BytesMut) -> R
         }
         match incoming.wait().await {
             Some(ChannelMsg::Data { data }) => buffer.extend_from_slice(&data),
-            Some(ChannelMsg::Failure) => return Err(Failed::Lost("the server has no SFTP".to_owned())),
+            Some(ChannelMsg::Failure) => return Err(Failed::NoSftp),
             Some(ChannelMsg::ExitStatus { exit_status }) if exit_status != 0 => {
                 return Err(Failed::Lost(format!("the server's SFTP ended with {exit_status}")));
             }

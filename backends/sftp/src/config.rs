@@ -72,6 +72,9 @@ pub struct SftpConfig {
     /// The SSH configuration; `none` reads none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_config: Option<PathBuf>,
+    /// Whether create-only puts are made of hard links, where the server offers them.
+    #[serde(default = "yes")]
+    pub hard_links: bool,
     /// Connections at once.
     #[serde(default = "connections")]
     pub connections: usize,
@@ -100,6 +103,7 @@ impl SftpConfig {
             known_hosts: None,
             host_key: None,
             ssh_config: None,
+            hard_links: true,
             connections: CONNECTIONS,
         }
     }
@@ -215,6 +219,7 @@ inventory::submit! {
             OptionDoc::optional("known_hosts", OptionKind::Path, "The file with the keys of known servers; `~/.ssh/known_hosts` and the system's by default."),
             OptionDoc::optional("host_key", OptionKind::Text, "The server's key, or its fingerprint as `SHA256:…`; then no file is asked."),
             OptionDoc::optional("ssh_config", OptionKind::Path, "The SSH configuration with aliases of hosts; `~/.ssh/config` by default, `none` for none."),
+            OptionDoc::optional("hard_links", OptionKind::Bool, "Whether the server's file system has hard links, of which create-only puts are made.").default("true"),
             OptionDoc::optional("connections", OptionKind::Integer, "Connections at once, 1 to 8.").default("4"),
         ])
         .example("host = \"nas.example.org\"\nuser = \"me\"\npath = \"/srv/backup\"")

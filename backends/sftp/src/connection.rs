@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::authenticate::{Secrets, authenticate};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::destination::Destination;
 use crate::failure::Failed;
 use crate::known_hosts::{KnownKeys, Untrusted};
@@ -31,6 +31,9 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Questions without an answer after which a line counts as dead.
 const KEEPALIVES: usize = 4;
+
+/// A line on which nothing at all comes is given up after this, whatever else is under way on it.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(120);
 
 /// How long logging in may take, the making of keys on a slow server included.
 const LOG_IN_WITHIN: Duration = Duration::from_secs(60);
@@ -106,8 +109,6 @@ impl NotConnected {
 #[derive(Debug)]
 pub(crate) struct Handler {
     known: KnownKeys,
-    name: String,
-    port: u16,
     shown: Shown,
 }
 
@@ -123,7 +124,7 @@ impl russh::client::Handler for Handler {
             return Ok(false);
         };
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
-        self.known.check(&self.name, self.port, key)?;
+        self.known.check(key)?;
         Ok(true)
     }
 }
@@ -170,7 +171,7 @@ impl Connection {
             let mut session = reach(to, known, Shown::default()).await?;
             authenticate(&mut session, to, secrets).await?;
             let channel = session.channel_open_session().await?;
-            channel.request_subsystem(false, "sftp").await?;
+            channel.request_subsystem(true, "sftp").await?;
             let (client, extensions) = Client::greet(channel).await?;
             let root = absolute(&client, folder).await?;
             let abilities = abilities(&client, &extensions, &root).await?;
@@ -187,7 +188,11 @@ impl Connection {
 /// The key that a server shows; nothing is believed and nobody is logged in.
 pub(crate) async fn shown_key(to: &Destination, known: KnownKeys) -> Result<PublicKey, NotConnected> {
     let shown = Arc::new(Mutex::new(None));
-    let reached = reach(to, known, Arc::clone(&shown)).await;
+    let limit = to.connect_timeout + LOG_IN_WITHIN;
+    let reached = match timeout(limit, reach(to, known, Arc::clone(&shown))).await {
+        Ok(reached) => reached,
+        Err(_) => Err(NotConnected::TimedOut(format!("{} did not show its key within {limit:?}", to.host))),
+    };
     let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (key, reached) {
         (Some(key), _) => Ok(key),
@@ -218,6 +223,7 @@ async fn reach(to: &Destination, known: KnownKeys, shown: Shown) -> Result<Handl
         maximum_packet_size: PACKET_BYTES,
         keepalive_interval: Some(KEEPALIVE_EVERY),
         keepalive_max: KEEPALIVES,
+        inactivity_timeout: Some(GIVEN_UP_AFTER),
         preferred: Preferred {
             key: Cow::Owned(key),
             cipher: Cow::Borrowed(CIPHERS),
@@ -227,7 +233,7 @@ async fn reach(to: &Destination, known: KnownKeys, shown: Shown) -> Result<Handl
         nodelay: true,
         ..Config::default()
     };
-    let handler = Handler { known, name: to.key_name.clone(), port: to.port, shown };
+    let handler = Handler { known, shown };
     connect_stream(Arc::new(config), stream, handler).await
 }
 
@@ -249,22 +255,31 @@ async fn abilities(client: &Client, extensions: &[Bytes], root: &str) -> Result<
     let named = |name: &str| extensions.iter().any(|extension| *extension == name.as_bytes());
     // No file has this name, and where one has, it is given a name that it has already.
     let nothing = format!("{root}/.tmp-probe");
-    // All at once: it takes one journey.
-    let rename = client.send(Request::posix_rename(&nothing, &nothing)).await?;
-    let link = client.send(Request::hardlink(&nothing, &nothing)).await?;
-    let room = client.send(Request::statvfs("/")).await?;
-    let limits = client.send(Request::limits()).await?;
-    let sync = client.send(Request::fsync(b"none")).await?;
-    let refused_as_unknown =
-        |reply: &Reply| matches!(reply, Reply::Status(status) if status.code == Status::UNSUPPORTED);
-    let posix_rename = !refused_as_unknown(&rename.await?) && named("posix-rename@openssh.com");
-    let hardlink = !refused_as_unknown(&link.await?) && named("hardlink@openssh.com");
-    let statvfs = matches!(room.await?, Reply::Extended(_));
-    let limits = match limits.await? {
-        Reply::Extended(reply) if named("limits@openssh.com") => transfer_limits(reply).unwrap_or_default(),
-        _ => Limits::default(),
+    // All at once: it takes one journey. What is not named is not sent: some servers hang up on what they don't know.
+    let ask = async |name: &str, request: Request| match named(name) {
+        true => client.send(request).await.map(Some),
+        false => Ok(None),
     };
-    let fsync = !refused_as_unknown(&sync.await?) && named("fsync@openssh.com");
+    let rename = ask("posix-rename@openssh.com", Request::posix_rename(&nothing, &nothing)).await?;
+    let link = ask("hardlink@openssh.com", Request::hardlink(&nothing, &nothing)).await?;
+    let room = ask("statvfs@openssh.com", Request::statvfs(if root.is_empty() { "/" } else { root })).await?;
+    let limits = ask("limits@openssh.com", Request::limits()).await?;
+    let sync = ask("fsync@openssh.com", Request::fsync(b"none")).await?;
+    let known = async |answer: Option<Answer>| match answer {
+        None => Ok(false),
+        Some(answer) => {
+            Ok::<_, Failed>(!matches!(answer.await?, Reply::Status(status) if status.code == Status::UNSUPPORTED))
+        }
+    };
+    let (posix_rename, hardlink) = (known(rename).await?, known(link).await?);
+    let (statvfs, fsync) = (known(room).await?, known(sync).await?);
+    let limits = match limits {
+        Some(limits) => match limits.await? {
+            Reply::Extended(reply) => transfer_limits(reply).unwrap_or_default(),
+            _ => Limits::default(),
+        },
+        None => Limits::default(),
+    };
     let bytes = |limit: Option<u32>| limit.unwrap_or(USUAL_TRANSFER_BYTES).clamp(1, MAX_TRANSFER_BYTES);
     Ok(Abilities {
         posix_rename,

@@ -6,11 +6,15 @@ use std::time::Duration;
 use ssh2_config::{ParseRule, SshConfig};
 
 use crate::SftpConfig;
+use crate::known_hosts::host_name;
 
 const USUAL_PORT: u16 = 22;
 
 /// Files that hold keys where nobody names one, in the order in which ssh tries them.
 const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/// What the system's administrator knows.
+const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
 /// How long a server may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -21,11 +25,13 @@ pub(crate) struct Destination {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
-    /// The name under which the server's key is looked up.
+    /// The name under which the server's key is looked up, as it stands in files.
     pub(crate) key_name: String,
     pub(crate) known_hosts: Vec<PathBuf>,
     /// Keys that somebody named.
     pub(crate) identities: Vec<PathBuf>,
+    /// Whether they were named for this store, and not for ssh in general: then each of them has to be there.
+    pub(crate) identities_are_ours: bool,
     /// Keys that are tried where they exist.
     pub(crate) usual_identities: Vec<PathBuf>,
     /// Whether the agent is asked for no other keys than the named ones.
@@ -54,10 +60,10 @@ pub(crate) fn destination(config: &SftpConfig, around: &Surroundings) -> Result<
     let port = config.port.or(alias.port).unwrap_or(USUAL_PORT);
     let known_hosts = match (&config.known_hosts, alias.known_hosts) {
         (Some(file), _) => vec![expand(&file.to_string_lossy(), home)],
-        (None, files) if !files.is_empty() => files,
-        (None, _) => {
-            let own = dot_ssh.iter().map(|folder| folder.join("known_hosts"));
-            own.chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
+        (None, files) => {
+            let usual = || dot_ssh.iter().map(|folder| folder.join("known_hosts")).collect();
+            let own = if files.is_empty() { usual() } else { files };
+            own.into_iter().chain([PathBuf::from(SYSTEM_KNOWN_HOSTS)]).collect()
         }
     };
     let identities = match &config.identity_file {
@@ -68,29 +74,22 @@ pub(crate) fn destination(config: &SftpConfig, around: &Surroundings) -> Result<
         (Some(folder), true) => USUAL_KEYS.iter().map(|name| folder.join(name)).collect(),
         _ => Vec::new(),
     };
+    let host = alias.host_name.unwrap_or_else(|| config.host.clone());
     Ok(Destination {
-        host: alias.host_name.unwrap_or_else(|| config.host.clone()),
+        // An alias stands for itself, whatever the port.
+        key_name: alias.key_name.unwrap_or_else(|| host_name(&host, port)),
+        host,
         port,
         user,
-        key_name: alias.key_name.unwrap_or_default(),
         known_hosts,
         // Who names a key means that key.
         identities_only: config.identity_file.is_some() || alias.identities_only,
+        identities_are_ours: config.identity_file.is_some(),
         identities,
         usual_identities,
         agent: if config.agent { alias.agent.or_else(|| around.agent.clone()) } else { None },
         connect_timeout: alias.connect_timeout.unwrap_or(CONNECT_WITHIN),
-    }
-    .named())
-}
-
-impl Destination {
-    fn named(mut self) -> Self {
-        if self.key_name.is_empty() {
-            self.key_name.clone_from(&self.host);
-        }
-        self
-    }
+    })
 }
 
 /// What `~/.ssh/config` says about a host.
@@ -111,7 +110,7 @@ impl HostOptions {
     fn of(host: &str, around: &Surroundings) -> Result<Self, String> {
         let Some((file, content)) = &around.ssh_config else { return Ok(Self::default()) };
         let home = around.home.as_deref();
-        let content = without_match_blocks(content);
+        let content = understood(content);
         let rules = ParseRule::ALLOW_UNKNOWN_FIELDS | ParseRule::ALLOW_UNSUPPORTED_FIELDS;
         let mut parser = SshConfig::default();
         if let Some(home) = home {
@@ -126,6 +125,12 @@ impl HostOptions {
             let mut values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, values)| values);
             values.next().cloned().unwrap_or_default()
         };
+        if !other("match").is_empty() {
+            return Err(format!(
+                "a file that `{}` includes has a `Match` block, which only ssh understands; set `ssh_config = none` and name host, user and key",
+                file.display()
+            ));
+        }
         let proxied = params.proxy_jump.is_some_and(|jumps| !matches!(jumps.as_slice(), [none] if none == "none"));
         let command = other("proxycommand");
         if proxied || !matches!(command.first().map(String::as_str), None | Some("none")) {
@@ -154,24 +159,52 @@ impl HostOptions {
     }
 }
 
-/// The text without blocks that begin with `Match`: what they are about is known to ssh only. `Match all` is kept.
-fn without_match_blocks(content: &str) -> String {
+/// The keywords that are used here; what stands under others is ssh's own business.
+const KEYWORDS: [&str; 12] = [
+    "host",
+    "include",
+    "hostname",
+    "user",
+    "port",
+    "identityfile",
+    "identitiesonly",
+    "identityagent",
+    "userknownhostsfile",
+    "hostkeyalias",
+    "connecttimeout",
+    "proxyjump",
+];
+
+/// The lines that are used here. Blocks that begin with `Match` are left out: what they are about is known to ssh only; `Match
+/// all` is kept. Of a keyword that comes twice in a block, the first counts, as with ssh.
+fn understood(content: &str) -> String {
     let mut kept = String::with_capacity(content.len());
     let mut is_kept = true;
+    let mut seen: Vec<String> = Vec::new();
     for line in content.lines() {
         let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
-        let line = match words.next().map(str::to_ascii_lowercase).as_deref() {
-            Some("match") => {
+        let Some(keyword) = words.next().map(str::to_ascii_lowercase) else { continue };
+        let line = match keyword.as_str() {
+            "match" => {
                 is_kept = words.next().is_some_and(|word| word.eq_ignore_ascii_case("all")) && words.next().is_none();
+                seen.clear();
                 "Host *"
             }
-            Some("host") => {
+            "host" => {
                 is_kept = true;
+                seen.clear();
                 line
             }
-            _ => line,
+            // Several add up.
+            "include" | "identityfile" => line,
+            // ssh knows units, too.
+            "connecttimeout" if words.next().is_none_or(|time| time.parse::<u32>().is_err()) => continue,
+            "proxycommand" => line,
+            known if KEYWORDS.contains(&known) && !seen.contains(&keyword) => line,
+            _ => continue,
         };
         if is_kept {
+            seen.push(keyword);
             kept.push_str(line);
             kept.push('\n');
         }
@@ -214,11 +247,11 @@ mod tests {
         assert_eq!(nas.key_name, "the-nas");
         assert_eq!(nas.identities, [PathBuf::from("/home/me/.ssh/nas")]);
         assert!(nas.identities_only && nas.usual_identities.is_empty());
-        assert_eq!(nas.known_hosts, [PathBuf::from("/home/me/hosts")]);
+        assert_eq!(nas.known_hosts, [PathBuf::from("/home/me/hosts"), PathBuf::from(SYSTEM_KNOWN_HOSTS)]);
         assert_eq!(nas.connect_timeout, Duration::from_secs(7));
         let other = at("other", text).unwrap();
         assert_eq!((other.host.as_str(), other.port, other.user.as_str()), ("other", 22, "nobody"));
-        assert_eq!(other.usual_identities.len(), 3);
+        assert_eq!((other.key_name.as_str(), other.usual_identities.len()), ("other", 3));
         assert_eq!(other.agent, Some("/run/agent".into()));
     }
 
@@ -245,6 +278,26 @@ mod tests {
                     User wrong\nMatch all\n  User right\n";
         let nas = at("nas", text).unwrap();
         assert_eq!((nas.port, nas.user.as_str()), (2, "right"));
+    }
+
+    #[test]
+    fn lines_for_ssh_only_stand_in_nobodys_way_and_the_first_of_a_keyword_counts() {
+        let text = "AddKeysToAgent confirm\nForwardAgent $SOCK\nHost nas\n  ConnectTimeout 1m\n  Port 2\n  Port 3\n  \
+                    PubkeyAuthentication unbound\n  User=first\n  User second\n";
+        let nas = at("nas", text).unwrap();
+        assert_eq!((nas.port, nas.user.as_str(), nas.connect_timeout), (2, "first", CONNECT_WITHIN));
+        assert_eq!(nas.key_name, "[nas]:2");
+    }
+
+    #[test]
+    fn match_block_in_an_included_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let included = folder.path().join("more");
+        std::fs::write(&included, "Match exec \"true\"\n  HostName elsewhere\n").unwrap();
+        let error = at("nas", &format!("Include {}\n", included.display())).unwrap_err();
+        assert!(error.contains("Match"), "{error}");
+        std::fs::write(&included, "Host nas\n  HostName nas.example.org\n").unwrap();
+        assert_eq!(at("nas", &format!("Include {}\n", included.display())).unwrap().host, "nas.example.org");
     }
 
     #[test]

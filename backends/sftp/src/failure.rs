@@ -14,6 +14,9 @@ pub(crate) enum Failed {
     /// The connection ended; it may have been carried out.
     #[error("{0}")]
     Lost(String),
+    /// The server does not offer SFTP.
+    #[error("the server does not offer SFTP to this user")]
+    NoSftp,
     /// The answer is none to this request.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -40,24 +43,26 @@ impl Failed {
     pub(crate) fn code(&self) -> Option<u32> {
         match self {
             Self::Status(status) => Some(status.code),
-            Self::Lost(_) | Self::Malformed(_) => None,
+            Self::Lost(_) | Self::NoSftp | Self::Malformed(_) => None,
         }
     }
 
     pub(crate) fn is_no_such_file(&self) -> bool {
-        self.code() == Some(Status::NO_SUCH_FILE)
+        matches!(self.code(), Some(Status::NO_SUCH_FILE | Status::NO_SUCH_PATH))
     }
 
     pub(crate) fn kind(&self) -> StorageErrorKind {
         match self {
             Self::Status(status) => match status.code {
-                Status::NO_SUCH_FILE => StorageErrorKind::NotFound,
-                Status::PERMISSION_DENIED => StorageErrorKind::PermissionDenied,
+                Status::NO_SUCH_FILE | Status::NO_SUCH_PATH => StorageErrorKind::NotFound,
+                Status::PERMISSION_DENIED | Status::WRITE_PROTECTED => StorageErrorKind::PermissionDenied,
+                Status::NO_SPACE | Status::QUOTA_EXCEEDED => StorageErrorKind::QuotaExceeded,
                 Status::UNSUPPORTED => StorageErrorKind::Unsupported,
                 Status::BAD_MESSAGE => StorageErrorKind::Other,
                 // The one word for whatever else a file system can answer: it may pass.
                 _ => StorageErrorKind::Unavailable,
             },
+            Self::NoSftp => StorageErrorKind::Config,
             Self::Lost(_) | Self::Malformed(_) => StorageErrorKind::Unavailable,
         }
     }

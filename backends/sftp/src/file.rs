@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::client::{Abandoned, Answer, Client};
 use crate::failure::{Failed, done, unexpected};
-use crate::wire::{Attributes, OpenMode, Reply, Request};
+use crate::wire::{Attributes, FileKind, OpenMode, Reply, Request};
 
 /// A file or directory that is open on the server; closed when this is dropped.
 #[derive(Debug)]
@@ -119,4 +119,17 @@ pub(crate) fn attributes(reply: Reply) -> Result<Attributes, Failed> {
 /// Sends a request that is answered by a status.
 pub(crate) async fn order(client: &Client, request: Request) -> Result<(), Failed> {
     done(client.ask(request).await?)
+}
+
+/// A file that has the name of a directory above a path, or of the path itself; not above the root of the store.
+pub(crate) async fn file_at_or_above(client: &Client, root: &str, path: &str) -> Option<String> {
+    let mut at = path;
+    while at.len() >= root.len() && !at.is_empty() {
+        match look(client, at).await.map(|found| found.kind()) {
+            Ok(FileKind::Directory) => return None,
+            Ok(FileKind::File) => return Some(at.to_owned()),
+            _ => at = at.rsplit_once('/').map_or("", |(above, _)| above),
+        }
+    }
+    None
 }

@@ -7,7 +7,7 @@ use russh::keys::HashAlg;
 
 use crate::SftpConfig;
 use crate::connection::{NotConnected, shown_key};
-use crate::known_hosts::{Untrusted, host_name};
+use crate::known_hosts::Untrusted;
 use crate::pool::known;
 
 /// Asks a server for its key and looks what is known of it.
@@ -15,8 +15,8 @@ pub(crate) async fn introduce(config: &SftpConfig, context: &ConnectContext) -> 
     let (to, known) = known(config, context).await?;
     let mut key = shown_key(&to, known.clone()).await?;
     key.set_comment("");
-    let server = host_name(&to.key_name, to.port);
-    let standing = match known.check(&to.key_name, to.port, &key) {
+    let server = to.key_name.clone();
+    let standing = match known.check(&key) {
         Ok(()) => Standing::Known,
         Err(Untrusted::Unknown { .. }) => Standing::Unknown,
         Err(refused) => Standing::Refused(refused.to_string()),

@@ -11,8 +11,10 @@ use sha1::Sha1;
 const USUAL_PORT: u16 = 22;
 
 /// What is known of a server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct KnownKeys {
+    /// How the server is written in files.
+    name: String,
     trusted: Vec<(PublicKey, Place)>,
     revoked: Vec<(PublicKey, Place)>,
     /// A `SHA256:…` or a key, from the configuration; then no file is asked.
@@ -69,25 +71,36 @@ pub(crate) enum Untrusted {
 }
 
 impl KnownKeys {
-    /// Only one key is right.
-    pub(crate) fn pinned(pin: Pin) -> Self {
-        Self { pinned: Some(pin), ..Self::default() }
+    /// Nothing is known of the server of a name, as [`host_name`] writes it.
+    pub(crate) fn of(name: impl Into<String>) -> Self {
+        Self { name: name.into().to_ascii_lowercase(), trusted: Vec::new(), revoked: Vec::new(), pinned: None }
     }
 
-    /// Takes over what a file says about a server. Lines that nobody can read are passed over, as ssh does.
-    pub(crate) fn add_file(&mut self, file: &Path, content: &str, host: &str, port: u16) {
-        let name = host_name(host, port);
+    /// Only one key is right, whatever files say.
+    pub(crate) fn pin(&mut self, pin: Pin) {
+        self.pinned = Some(pin);
+    }
+
+    /// Takes over what a file says about the server. Lines that nobody can read are passed over, as ssh does, but for those that
+    /// revoke a key: the message names the line.
+    pub(crate) fn add_file(&mut self, file: &Path, content: &str) -> Result<(), String> {
         for (number, line) in content.lines().enumerate() {
+            // One space between words, as the parser wants it.
+            let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
             // A comment begins a line; within one `#` may be part of a key's comment.
-            if line.trim_start().starts_with('#') {
-                continue;
-            }
-            let line = line.trim().replace('\t', " ");
-            let Some(Ok(entry)) = Lines::new(&line).next() else { continue };
-            if !matches(entry.host_patterns(), &name) {
+            if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let place = Place { file: file.to_owned(), line: number + 1 };
+            let Some(Ok(entry)) = Lines::new(&line).next() else {
+                if line.starts_with("@revoked") {
+                    return Err(format!("{place} revokes a key that can't be read"));
+                }
+                continue;
+            };
+            if !matches(entry.host_patterns(), &self.name) {
+                continue;
+            }
             let mut key = entry.public_key().clone();
             key.set_comment("");
             match entry.marker() {
@@ -97,6 +110,7 @@ impl KnownKeys {
                 Some(Marker::CertAuthority) => {}
             }
         }
+        Ok(())
     }
 
     /// The types of key to ask the server for: the known ones first, or else a server that has several shows another.
@@ -114,7 +128,7 @@ impl KnownKeys {
     }
 
     /// Whether a server that shows this key is the right one.
-    pub(crate) fn check(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), Untrusted> {
+    pub(crate) fn check(&self, key: &PublicKey) -> Result<(), Untrusted> {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         let algorithm = key.algorithm().as_str().to_owned();
         let same = |known: &PublicKey| known.key_data() == key.key_data();
@@ -130,7 +144,7 @@ impl KnownKeys {
         if self.trusted.iter().any(|(known, _)| same(known)) {
             return Ok(());
         }
-        let name = host_name(host, port);
+        let name = self.name.clone();
         match self.trusted.first() {
             Some((_, place)) => Err(Untrusted::Changed { name, algorithm, fingerprint, place: place.to_string() }),
             None => Err(Untrusted::Unknown { name, algorithm, fingerprint }),
@@ -206,13 +220,13 @@ mod tests {
     }
 
     fn known(content: &str, host: &str, port: u16) -> KnownKeys {
-        let mut known = KnownKeys::default();
-        known.add_file(Path::new("hosts"), content, host, port);
+        let mut known = KnownKeys::of(host_name(host, port));
+        known.add_file(Path::new("hosts"), content).unwrap();
         known
     }
 
     fn accepts(content: &str, host: &str, port: u16) -> bool {
-        known(content, host, port).check(host, port, &key(FIRST)).is_ok()
+        known(content, host, port).check(&key(FIRST)).is_ok()
     }
 
     #[test]
@@ -244,7 +258,7 @@ mod tests {
     #[test]
     fn other_key_revoked_key_and_unknown_host_are_told_apart() {
         let other = format!("example.org {OTHER}\n");
-        let verdict = |content: &str| known(content, "example.org", 22).check("example.org", 22, &key(FIRST));
+        let verdict = |content: &str| known(content, "example.org", 22).check(&key(FIRST));
         let changed = verdict(&other).unwrap_err();
         assert!(matches!(&changed, Untrusted::Changed { place, .. } if place == "hosts line 1"), "{changed}");
         assert!(matches!(verdict(""), Err(Untrusted::Unknown { .. })));
@@ -253,6 +267,12 @@ mod tests {
         // A revoked key is refused whatever else is known.
         let revoked = format!("@revoked * {FIRST}\nexample.org {FIRST}\n");
         assert!(matches!(verdict(&revoked), Err(Untrusted::Revoked { .. })));
+        // However much space there is between its words.
+        let revoked = format!("@revoked  *\t {FIRST}\nexample.org {FIRST}\n");
+        assert!(matches!(verdict(&revoked), Err(Untrusted::Revoked { .. })));
+        let error =
+            KnownKeys::of("example.org").add_file(Path::new("hosts"), "\n@revoked * ssh-none xyz\n").unwrap_err();
+        assert!(error.contains("hosts line 2"), "{error}");
         let authority = format!("@cert-authority * {FIRST}\n");
         assert!(matches!(verdict(&authority), Err(Untrusted::Unknown { .. })));
     }
@@ -261,9 +281,10 @@ mod tests {
     fn pinned_key_is_the_only_one() {
         let fingerprint = key(FIRST).fingerprint(HashAlg::Sha256).to_string();
         for pin in [fingerprint.as_str(), FIRST] {
-            let known = KnownKeys::pinned(Pin::parse(pin).unwrap());
-            assert_eq!(known.check("h", 22, &key(FIRST)), Ok(()));
-            assert!(matches!(known.check("h", 22, &key(OTHER)), Err(Untrusted::NotPinned { .. })));
+            let mut known = KnownKeys::of("h");
+            known.pin(Pin::parse(pin).unwrap());
+            assert_eq!(known.check(&key(FIRST)), Ok(()));
+            assert!(matches!(known.check(&key(OTHER)), Err(Untrusted::NotPinned { .. })));
         }
         for bad in ["", "MD5:aa:bb", "SHA256:short", "ssh-ed25519 AAAA"] {
             assert_eq!(Pin::parse(bad), None, "{bad}");
@@ -275,6 +296,6 @@ mod tests {
         let all = [Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, Algorithm::Ed25519];
         let known = known(&format!("example.org {FIRST}\n"), "example.org", 22);
         assert_eq!(known.preferred(&all), [Algorithm::Ed25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) }]);
-        assert_eq!(KnownKeys::default().preferred(&all), all);
+        assert_eq!(KnownKeys::of("h").preferred(&all), all);
     }
 }

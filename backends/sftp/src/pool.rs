@@ -15,6 +15,9 @@ use crate::known_hosts::{KnownKeys, Pin};
 /// Of a configuration file or a file of known servers, so much is read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
+/// Connections more than those that are there that may fail in a row before no further ones are tried.
+const MAX_REFUSALS: u32 = 3;
+
 /// Connections to one server.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -30,8 +33,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     members: Vec<Member>,
-    /// Connections that the server was found to bear; fewer than configured once it refused one.
-    bearable: Option<usize>,
+    /// How often in a row one connection more could not be made beside those that are there.
+    refusals: u32,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,11 @@ impl Pool {
 
     fn join(self: &Arc<Self>, connection: Connection) -> Lease {
         let connection = Arc::new(connection);
-        self.state().members.push(Member { connection: Arc::clone(&connection), calls: 1 });
+        let mut state = self.state();
+        // What stood in the way of more may be gone.
+        state.refusals = 0;
+        state.members.push(Member { connection: Arc::clone(&connection), calls: 1 });
+        drop(state);
         Lease { connection, pool: Arc::clone(self), is_done: false }
     }
 
@@ -127,7 +134,7 @@ impl Pool {
     fn take(self: &Arc<Self>) -> Option<Lease> {
         let mut state = self.state();
         state.members.retain(|member| member.connection.client.ended().is_none());
-        let allowed = state.bearable.unwrap_or(self.config.connections);
+        let allowed = if state.refusals < MAX_REFUSALS { self.config.connections } else { 1 };
         let count = state.members.len();
         let least = state.members.iter_mut().min_by_key(|member| member.calls)?;
         let all_are_busy = least.calls > 0;
@@ -148,8 +155,11 @@ impl Pool {
         let connected = self.connect().await;
         let mut state = self.state();
         match connected {
-            Ok(connection) => state.members.push(Member { connection: Arc::new(connection), calls: 0 }),
-            Err(_) => state.bearable = Some(state.members.len().max(1)),
+            Ok(connection) => {
+                state.refusals = 0;
+                state.members.push(Member { connection: Arc::new(connection), calls: 0 });
+            }
+            Err(_) => state.refusals = state.refusals.saturating_add(1),
         }
         drop(state);
         drop(permit);
@@ -189,15 +199,16 @@ pub(crate) async fn known(
 ) -> Result<(Destination, KnownKeys), NotConnected> {
     let around = surroundings(config, context).await?;
     let to = destination(config, &around).map_err(NotConnected::Config)?;
+    let mut known = KnownKeys::of(&to.key_name);
     if let Some(pin) = config.host_key.as_deref().and_then(Pin::parse) {
-        return Ok((to, KnownKeys::pinned(pin)));
+        known.pin(pin);
+        return Ok((to, known));
     }
-    let mut known = KnownKeys::default();
     for file in &to.known_hosts {
-        if let Some(content) = read(file.clone()).await.map_err(|error| {
-            NotConnected::Config(format!("cannot read the known servers in {}: {error}", file.display()))
-        })? {
-            known.add_file(file, &content, &to.key_name, to.port);
+        let unread =
+            |why: String| NotConnected::Config(format!("cannot read the known servers in {}: {why}", file.display()));
+        if let Some(content) = read(file.clone()).await.map_err(|error| unread(error.to_string()))? {
+            known.add_file(file, &content).map_err(unread)?;
         }
     }
     Ok((to, known))
@@ -244,10 +255,13 @@ async fn read(file: std::path::PathBuf) -> std::io::Result<Option<String>> {
         use std::io::Read;
         let mut content = Vec::new();
         match std::fs::File::open(file) {
-            Ok(file) => file.take(MAX_FILE_BYTES).read_to_end(&mut content)?,
+            Ok(file) => file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        if content.len() as u64 > MAX_FILE_BYTES {
+            return Err(std::io::Error::other("the file is too large"));
+        }
         Ok(Some(String::from_utf8_lossy(&content).into_owned()))
     });
     reading.await.map_err(std::io::Error::other)?

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::failure::{Failed, done};
-use crate::file::{Temporary, look, order};
+use crate::file::{Temporary, file_at_or_above, look, order};
 use crate::room::is_full;
 use crate::wire::{FileKind, Request, Status};
 
@@ -45,9 +45,12 @@ pub(crate) async fn put(
             file.remove();
             return Err(not_written(connection, failed, body, key).await);
         }
-        match publish(connection, &mut file, &path, mode).await {
+        match publish(connection, &mut file, &path, mode, format!("{parent}/{}", temporary())).await {
             Ok(()) => return Ok(()),
             Err(failed) if failed.code().is_none() => return Err(failed.into_doubt(PUT, key)),
+            Err(failed) if failed.code() == Some(Status::ALREADY_EXISTS) && mode == PutMode::IfAbsent => {
+                return Err(StorageError::new(StorageErrorKind::AlreadyExists, PUT).with_key(key));
+            }
             Err(failed) => match obstacle(client, &path).await {
                 Obstacle::Object if mode == PutMode::IfAbsent => {
                     return Err(StorageError::new(StorageErrorKind::AlreadyExists, PUT).with_key(key));
@@ -60,6 +63,7 @@ pub(crate) async fn put(
                     let gone = StorageError::new(StorageErrorKind::Unavailable, PUT);
                     return Err(gone.with_key(key).with_detail(swept));
                 }
+                Obstacle::Nothing if mode == PutMode::IfAbsent => return Err(knows_no_links(&failed, key)),
                 Obstacle::Object | Obstacle::Nothing => return Err(failed.into_error(PUT, Some(key))),
             },
         }
@@ -84,7 +88,7 @@ async fn create(
         Err(failed) => return Err(not_created(connection, failed, parent, key).await),
     }
     let made = make_directories(client, parent).await;
-    if let Some(file) = file_in_the_way(connection, parent).await {
+    if let Some(file) = file_at_or_above(client, &connection.root, parent).await {
         return Err(blocked(&file, key));
     }
     made.map_err(|failed| {
@@ -100,19 +104,6 @@ async fn create(
         Err(failed) if failed.is_no_such_file() => Ok(None),
         Err(failed) => Err(not_created(connection, failed, parent, key).await),
     }
-}
-
-/// A file that has the name of a directory which is needed; below the root of the store, or the root itself.
-async fn file_in_the_way(connection: &Connection, parent: &str) -> Option<String> {
-    let mut above = parent;
-    while above.len() >= connection.root.len() && !above.is_empty() {
-        match look(&connection.client, above).await.map(|found| found.kind()) {
-            Ok(FileKind::Directory) => return None,
-            Ok(FileKind::File) => return Some(above.to_owned()),
-            _ => above = above.rsplit_once('/').map_or("", |(above, _)| above),
-        }
-    }
-    None
 }
 
 fn blocked(file: &str, key: &ObjectKey) -> StorageError {
@@ -220,38 +211,34 @@ fn transfers(pieces: &[Bytes], max_bytes: u32) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Gives the file its own name.
-async fn publish(connection: &Connection, file: &mut Temporary, path: &str, mode: PutMode) -> Result<(), Failed> {
+/// Gives the file its own name. `aside` is a temporary name for what has it now.
+async fn publish(
+    connection: &Connection,
+    file: &mut Temporary,
+    path: &str,
+    mode: PutMode,
+    aside: String,
+) -> Result<(), Failed> {
     let client = &connection.client;
     match mode {
-        PutMode::IfAbsent => {
-            // Whether it gets a second name or not, the first one goes. A file system without second names refuses; there the plain
-            // renaming, which on this server refuses taken names, has to do.
-            match order(client, Request::hardlink(&file.path, path)).await {
-                Ok(()) => Ok(()),
-                Err(failed)
-                    if failed.code() == Some(Status::UNSUPPORTED) || knows_no_links(client, path, &failed).await =>
-                {
-                    order(client, Request::rename(&file.path, path)).await?;
-                    file.forget();
-                    Ok(())
-                }
-                Err(failed) => Err(failed),
-            }
-        }
+        // Whether it gets a second name or not, the first one goes.
+        PutMode::IfAbsent => link(client, &file.path, path).await,
         PutMode::Overwrite if connection.abilities.posix_rename => {
             order(client, Request::posix_rename(&file.path, path)).await?;
             file.forget();
             Ok(())
         }
         PutMode::Overwrite => {
-            if let Err(failed) = order(client, Request::rename(&file.path, path)).await {
-                // There is no replacing at once; for a moment nothing is there.
-                if failed.code() != Some(Status::FAILURE) || !is_file(client, path).await {
-                    return Err(failed);
+            match order(client, Request::rename(&file.path, path)).await {
+                Ok(()) => {}
+                Err(failed) if failed.code().is_some() && is_file(client, path).await => {
+                    let replacing = replace(Arc::clone(client), file.path.clone(), path.to_owned(), aside);
+                    // Begun, it comes to its end: in between nothing has the name. What is left of it has either name.
+                    file.forget();
+                    let replaced = tokio::spawn(replacing).await;
+                    replaced.unwrap_or_else(|_| Err(Failed::Lost("the program ends".to_owned())))?;
                 }
-                order(client, Request::remove(path)).await?;
-                order(client, Request::rename(&file.path, path)).await?;
+                Err(failed) => return Err(failed),
             }
             file.forget();
             Ok(())
@@ -259,9 +246,44 @@ async fn publish(connection: &Connection, file: &mut Temporary, path: &str, mode
     }
 }
 
-/// Whether a link failed although nothing has the name.
-async fn knows_no_links(client: &Client, path: &str, failed: &Failed) -> bool {
-    failed.code() == Some(Status::FAILURE) && look(client, path).await.is_err_and(|failed| failed.is_no_such_file())
+/// Gives a file a second name that nothing has. Where the link fails and nothing has the name, it had been deleted in between.
+async fn link(client: &Client, from: &str, to: &str) -> Result<(), Failed> {
+    let mut round = 0;
+    loop {
+        round += 1;
+        match order(client, Request::hardlink(from, to)).await {
+            Err(failed) if failed.code() == Some(Status::FAILURE) && round < MAX_ROUNDS => {
+                match look(client, to).await {
+                    Err(gone) if gone.is_no_such_file() => {}
+                    // Whoever looks again may find it deleted.
+                    Ok(found) if found.kind() == FileKind::File => {
+                        let message = "the name is taken".to_owned();
+                        return Err(Failed::Status(Status { code: Status::ALREADY_EXISTS, message }));
+                    }
+                    _ => return Err(failed),
+                }
+            }
+            linked => return linked,
+        }
+    }
+}
+
+/// Replaces a file where no request does that at once: the old one is kept until the new one has its name, and gets its own
+/// back where that fails.
+async fn replace(client: Arc<Client>, new: String, path: String, aside: String) -> Result<(), Failed> {
+    order(&client, Request::rename(&path, &aside)).await?;
+    match order(&client, Request::rename(&new, &path)).await {
+        Ok(()) => {
+            client.tell(Request::remove(&aside));
+            Ok(())
+        }
+        Err(failed) => {
+            if order(&client, Request::rename(&aside, &path)).await.is_ok() {
+                client.tell(Request::remove(&new));
+            }
+            Err(failed)
+        }
+    }
 }
 
 async fn is_file(client: &Client, path: &str) -> bool {
@@ -283,6 +305,13 @@ async fn obstacle(client: &Client, path: &str) -> Obstacle {
     }
 }
 
+/// A link that failed although nothing has the name: file systems of other systems have none, with various words for it.
+fn knows_no_links(failed: &Failed, key: &ObjectKey) -> StorageError {
+    StorageError::new(StorageErrorKind::Unsupported, PUT).with_key(key).with_detail(format!(
+        "{failed}; if the file system there has no hard links, say so with `hard_links = false`: create-only puts are made of them"
+    ))
+}
+
 fn in_the_way(key: &ObjectKey) -> StorageError {
     StorageError::new(StorageErrorKind::Other, PUT)
         .with_key(key)
@@ -291,8 +320,9 @@ fn in_the_way(key: &ObjectKey) -> StorageError {
 
 /// Why a file couldn't be made.
 async fn not_created(connection: &Connection, failed: Failed, parent: &str, key: &ObjectKey) -> StorageError {
+    let client = &connection.client;
     if failed.code() == Some(Status::FAILURE) {
-        if let Some(file) = file_in_the_way(connection, parent).await {
+        if let Some(file) = file_at_or_above(client, &connection.root, parent).await {
             return blocked(&file, key);
         }
         if is_full(connection, 0).await {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::client::Answer;
 use crate::connection::Connection;
 use crate::failure::{Failed, unexpected};
-use crate::file::{Open, attributes};
+use crate::file::{Open, attributes, file_at_or_above};
 use crate::wire::{FileKind, Malformed, Reply, Request, Status};
 
 /// Reads that are under way for one object.
@@ -29,7 +29,7 @@ pub(crate) async fn get(connection: &Connection, key: &ObjectKey, range: ByteRan
         Ok(open) => open,
         // What is below an object is not there; a file in the place of a directory has no word of its own.
         Err(refused) if refused.code() == Some(Status::FAILURE) => {
-            return match is_below_a_file(connection, &path).await {
+            return match file_at_or_above(&connection.client, &connection.root, &path).await.is_some() {
                 true => Err(error(StorageErrorKind::NotFound)),
                 false => Err(failed(refused)),
             };
@@ -63,18 +63,6 @@ pub(crate) async fn get(connection: &Connection, key: &ObjectKey, range: ByteRan
         // It was as long as that a moment ago.
         Err(Stopped::Short) => Err(error(StorageErrorKind::Integrity).with_detail("the file ends early")),
     }
-}
-
-/// Whether something above a path is a file.
-async fn is_below_a_file(connection: &Connection, path: &str) -> bool {
-    let mut above = path;
-    while let Some((next, _)) = above.rsplit_once('/').filter(|(next, _)| next.len() > connection.root.len()) {
-        if crate::file::look(&connection.client, next).await.is_ok_and(|found| found.kind() == FileKind::File) {
-            return true;
-        }
-        above = next;
-    }
-    false
 }
 
 enum Stopped {
@@ -136,7 +124,9 @@ impl<'a> Reads<'a> {
     async fn collect(mut self, from: u64, to: u64) -> Result<Bytes, Stopped> {
         // A part of a file that fits no memory is no object of ours.
         let len = usize::try_from(to - from).map_err(|_| Failed::from(Malformed("a file larger than memory")))?;
-        let mut whole = vec![0; len];
+        let mut whole = Vec::new();
+        whole.try_reserve_exact(len).map_err(|_| Failed::from(Malformed("a file larger than memory")))?;
+        whole.resize(len, 0);
         self.asked_to.get_or_insert(from);
         loop {
             self.ask_more(to).await?;

@@ -12,7 +12,7 @@ use futures::stream::{BoxStream, FuturesUnordered, StreamExt};
 use crate::client::{Answer, Client};
 use crate::connection::Connection;
 use crate::failure::{Failed, unexpected};
-use crate::file::{Open, Temporary, look, order};
+use crate::file::{Open, Temporary, file_at_or_above, look, order};
 use crate::pool::Lease;
 use crate::wire::{Attributes, FileKind, Named, Reply, Request, Status};
 
@@ -85,7 +85,12 @@ async fn objects_of(
                         "a symbolic link in the store; the store follows none, remove it or use a bind mount instead",
                     ));
             }
-            FileKind::Special | FileKind::Unknown => {}
+            FileKind::Special => {}
+            // Left out, it may be half of the repository.
+            FileKind::Unknown => {
+                let untold = StorageError::new(StorageErrorKind::Config, StorageOperation::List).with_key(&key);
+                return Err(untold.with_detail("the server does not tell files from directories"));
+            }
         }
     }
     Ok(objects)
@@ -192,12 +197,12 @@ async fn names(client: &Arc<Client>, root: &str, path: &str) -> Result<Vec<Named
     let open = match Open::directory(client, trimmed).await {
         Ok(open) => open,
         Err(failed) if failed.is_no_such_file() => return Ok(Vec::new()),
-        // A file in the place of a directory, or above it, has no word of its own.
+        // A file in the place of a directory has no word of its own on some servers. Nothing but that makes a failure an empty
+        // listing: a disk that fails answers in the same words.
         Err(failed) if failed.code() == Some(Status::FAILURE) && !path.is_empty() => {
-            return match look(client, trimmed).await {
-                Ok(found) if found.kind() == FileKind::File => Ok(Vec::new()),
-                Err(gone) if gone.is_no_such_file() || gone.code() == Some(Status::FAILURE) => Ok(Vec::new()),
-                _ => Err(failed),
+            return match file_at_or_above(client, root, trimmed).await {
+                Some(_) => Ok(Vec::new()),
+                None => Err(failed),
             };
         }
         Err(failed) => return Err(failed),

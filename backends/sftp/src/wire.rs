@@ -234,6 +234,12 @@ impl Status {
     pub(crate) const FAILURE: u32 = 4;
     pub(crate) const BAD_MESSAGE: u32 = 5;
     pub(crate) const UNSUPPORTED: u32 = 8;
+    // Of later versions of the protocol; servers that know them send them in this one, too.
+    pub(crate) const NO_SUCH_PATH: u32 = 10;
+    pub(crate) const ALREADY_EXISTS: u32 = 11;
+    pub(crate) const WRITE_PROTECTED: u32 = 12;
+    pub(crate) const NO_SPACE: u32 = 14;
+    pub(crate) const QUOTA_EXCEEDED: u32 = 15;
 }
 
 /// An entry of a directory.

@@ -40,9 +40,12 @@ struct AbsentLine {
     feature: &'static str,
 }
 
-pub(crate) async fn run(context: &Context, args: &BackendsArgs) -> Result<Exit, CliError> {
-    if let Some(BackendsCommand::Trust(args)) = &args.action {
-        return trust::run(context, args).await;
+pub(crate) async fn run(context: &Context, args: BackendsArgs) -> Result<Exit, CliError> {
+    match args.action {
+        None => {}
+        #[cfg(feature = "conformance")]
+        Some(BackendsCommand::Test { place }) => return super::conformance::probe(context, place).await,
+        Some(BackendsCommand::Trust(args)) => return trust::run(context, &args).await,
     }
     match &args.name {
         Some(name) => describe(context, name)?,

@@ -47,6 +47,7 @@ fn verbs_are_these() {
       key          Manage what opens the repository: passwords, key files, recovery kits
       catalog      Write a list of all snapshots that other programs can read
       backends     List the plug-ins of this program: storage backends, sources, policies
+      conformance  Try a place for a repository with the suite that storage backends must pass
       config       Check, show and describe the configuration
       repair       Mend what can be mended
       completions  Write completions for a shell

@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(target_os = "linux")]
 mod changing;
 mod configured;
+#[cfg(all(feature = "conformance", feature = "local"))]
+mod conformance;
 #[cfg(target_os = "linux")]
 mod fidelity;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -25,10 +25,28 @@ const LARGE: [&str; 10] = [
     "read_during_delete_is_whole_or_absent",
 ];
 
+/// What a place must do for a repository to be of use at all.
+const PROBED: [&str; 12] = [
+    "put_get_roundtrip",
+    "span_is_exact",
+    "suffix_is_exact",
+    "missing_is_not_found",
+    "stat_matches_put",
+    "empty_and_one_byte",
+    "overwrite_replaces_the_whole",
+    "create_of_existing_changes_nothing",
+    "create_race_has_one_winner",
+    "only_under_the_prefix",
+    "put_and_delete_show",
+    "deleted_is_gone",
+];
+
 /// How much of the suite runs against a live account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
+    /// A dozen cases that tell in seconds whether a place can be used at all.
+    Probe,
     /// Small objects and short listings: some thousand requests, some ten megabytes.
     Safe,
     /// Everything but locks, with the numbers of the suite.
@@ -39,11 +57,12 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 3] = [Self::Safe, Self::Full, Self::Soak];
+    pub const ALL: [Self; 4] = [Self::Probe, Self::Safe, Self::Full, Self::Soak];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Probe => "probe",
             Self::Safe => "safe",
             Self::Full => "full",
             Self::Soak => "soak",
@@ -53,6 +72,7 @@ impl Profile {
     /// What it may use up.
     pub fn budget(self) -> Budget {
         let (max_requests, max_bytes) = match self {
+            Self::Probe => (500, 10 << 20),
             Self::Safe => (5_000, 100 << 20),
             Self::Full => (60_000, 4 << 30),
             Self::Soak => (600_000, 40 << 30),
@@ -63,7 +83,7 @@ impl Profile {
     /// Its numbers.
     pub fn pace(self) -> Pace {
         let mut pace = Pace { case_limit: Duration::from_secs(600), ..Pace::default() };
-        if self == Self::Safe {
+        if self == Self::Probe || self == Self::Safe {
             pace.max_objects = 60;
             pace.large_bytes = (1 << 20) + 1;
             pace.racers = 8;
@@ -77,13 +97,18 @@ impl Profile {
     /// How often its cases run.
     pub(super) fn rounds(self) -> u64 {
         match self {
-            Self::Safe | Self::Full => 1,
+            Self::Probe | Self::Safe | Self::Full => 1,
             Self::Soak => 100,
         }
     }
 
     pub(super) fn has(self, case: &Case) -> bool {
-        !NEVER.contains(&case.group) && (self != Self::Safe || !LARGE.contains(&case.name))
+        match self {
+            _ if NEVER.contains(&case.group) => false,
+            Self::Probe => PROBED.contains(&case.name),
+            Self::Safe => !LARGE.contains(&case.name),
+            Self::Full | Self::Soak => true,
+        }
     }
 }
 
@@ -98,6 +123,6 @@ impl FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| format!("`{text}` is none of safe, full, soak"))
+        found.ok_or_else(|| format!("`{text}` is none of probe, safe, full, soak"))
     }
 }

@@ -118,7 +118,7 @@ fn outputs_agree(report: &Report) {
 
 #[test]
 fn a_sound_store_passes_every_profile_and_is_left_as_it_was() {
-    for profile in [Profile::Safe, Profile::Full] {
+    for (profile, least) in [(Profile::Probe, 12), (Profile::Safe, 36), (Profile::Full, 46)] {
         let memory = shared_place();
         let options = Options::new(profile, "a-1", 5);
         let mut told = 0;
@@ -130,7 +130,7 @@ fn a_sound_store_passes_every_profile_and_is_left_as_it_was() {
             report.cases
         );
         assert_eq!((report.skipped(), told), (0, report.cases.len()));
-        assert!(report.passed() > 35, "{} cases passed", report.passed());
+        assert!(report.passed() >= least, "{} cases passed", report.passed());
         assert!(report.cases.iter().all(|case| case.group != "lock"));
         assert_eq!(report.overclaims(), [""; 0]);
         assert_eq!(color(&report), "brightgreen");
@@ -138,11 +138,11 @@ fn a_sound_store_passes_every_profile_and_is_left_as_it_was() {
         assert_eq!(ran.left_behind, [""; 0]);
         let budget = profile.budget();
         assert!(
-            ran.requests > 500 && ran.requests * 3 < budget.max_requests * 2,
+            ran.requests > 100 && ran.requests * 3 < budget.max_requests * 2,
             "{profile}: {} requests",
             ran.requests
         );
-        assert!(ran.bytes > 1 << 20 && ran.bytes * 3 < budget.max_bytes * 2, "{profile}: {} bytes", ran.bytes);
+        assert!(ran.bytes > 100_000 && ran.bytes * 3 < budget.max_bytes * 2, "{profile}: {} bytes", ran.bytes);
         outputs_agree(&report);
         is_as_before(&memory);
     }

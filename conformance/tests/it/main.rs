@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod contract;
+mod laws;
 mod layers;
 mod live;
 mod memory;

@@ -4,5 +4,6 @@
 mod bucket;
 mod conformance;
 mod line;
+mod live;
 mod strict;
 mod uploads;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::storage::layer::{IdleTimeout, Retry, RetryPolicy};
-use backup_core::{ByteRange, KeyPrefix, ObjectKey, PutOptions, StorageBackend};
-use backup_test_servers::{BadLine, Sshd, Trouble};
+use backup_core::{ByteRange, KeyPrefix, ObjectKey, PutOptions, StorageBackend, StorageErrorKind};
+use backup_test_servers::{BadLine, Disturbance, Sshd, SwitchedLine, Trouble};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::place::{config, files, open, unique};
 
 const SEED: u64 = 20_261_122;
+
+/// Much longer than a cut takes to be noticed, and shorter than anything that waits for a time to run out.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 fn content(number: usize) -> Bytes {
     // A few of every size, up to what meets trouble more often than not.
@@ -67,4 +70,29 @@ async fn everything_arrives_over_connections_that_stand_still() {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_arrives_over_connections_that_change_bits() {
     everything_arrives_over(Trouble::Flip).await;
+}
+
+/// Nobody around the backend looks at the clock here: the end of a connection must be noticed by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_put_over_a_line_that_is_cut_ends_at_once_and_the_next_one_arrives() {
+    let server = Sshd::shared();
+    let folder = server.files().join(unique("cut"));
+    let line = SwitchedLine::to(server.port());
+    let mut config = config(server, &folder);
+    config.port = Some(line.port());
+    config.known_hosts = None;
+    config.host_key = Some(server.host_key());
+    let store = open(&config).await.unwrap();
+    let key = ObjectKey::new("packs/large").unwrap();
+    let body = Bytes::from(vec![7; 32 << 20]);
+    for cut_after in [100_000, 3 << 20, 9 << 20] {
+        line.disturb(Disturbance::CutAfter(cut_after));
+        let options = PutOptions::if_absent();
+        let put = store.put(&key, body.clone().into(), &options);
+        let ended = tokio::time::timeout(ENDS_WITHIN, put).await.expect("it hangs");
+        assert_eq!(ended.unwrap_err().kind(), StorageErrorKind::Unavailable);
+        line.mend();
+    }
+    store.put(&key, body.clone().into(), &PutOptions::if_absent()).await.unwrap();
+    assert!(store.get(&key, ByteRange::Full).await.unwrap() == body);
 }

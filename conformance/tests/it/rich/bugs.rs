@@ -379,7 +379,10 @@ impl Client {
             }
             "racing_deletes_all_succeed" if at.as_str().starts_with("race-delete/") => {
                 let found = memory.peek(at).is_some();
-                dawdle().await;
+                // Not all in step, or everybody looks before anybody deletes.
+                for _ in 0..=self.number * 3 {
+                    dawdle().await;
+                }
                 if found && memory.peek(at).is_none() {
                     return Err(error(StorageErrorKind::NotFound, StorageOperation::Delete, at));
                 }

@@ -8,6 +8,7 @@ mod compare;
 mod costs;
 mod fidelity;
 mod hostile;
+mod laws;
 mod limits;
 mod listing;
 mod order;
