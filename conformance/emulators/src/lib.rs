@@ -8,6 +8,7 @@ mod background;
 mod certificate;
 mod clock;
 mod connect_proxy;
+pub mod dropbox;
 mod fault;
 mod gate;
 mod message;
