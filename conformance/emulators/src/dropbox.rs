@@ -114,6 +114,11 @@ impl Dropbox {
         self.server.vendor()
     }
 
+    fn now(&self) -> Timestamp {
+        let seconds = i64::try_from(self.service().clock.now_ms() / 1000).expect("a time of this age");
+        Timestamp::from_second(seconds).expect("a time of this age")
+    }
+
     /// Where functions are called and tokens are got, without a slash at the end. It stands for `www` and `notify`, too.
     pub fn api_url(&self) -> String {
         format!("https://localhost:{}", self.server.port())
@@ -250,9 +255,8 @@ impl Dropbox {
         let place = Place::parse(path).expect("a path such as /folder/file");
         let (mode, autorename, client_modified, strict_conflict) = (Mode::Overwrite, false, None, true);
         let commit = Commit { place, mode, autorename, client_modified, strict_conflict };
-        let now = Timestamp::from_millisecond(i64::try_from(self.clock().now_ms()).expect("a time of this age"));
         let content = Content::new(bytes.into());
-        let planted = account.tree_mut(namespace).commit(&commit, content, u64::MAX, now.expect("a time of this age"));
+        let planted = account.tree_mut(namespace).commit(&commit, content, u64::MAX, self.now());
         planted.expect("nothing is in the way");
     }
 
@@ -281,7 +285,6 @@ impl Dropbox {
     pub fn delete(&self, path: &str) {
         let target = Target::parse(path, HOME).expect("a path such as /folder/file");
         let mut account = self.service().account();
-        let now = Timestamp::UNIX_EPOCH;
-        account.tree_mut(HOME).delete(target, None, now).expect("it is there");
+        account.tree_mut(HOME).delete(target, None, self.now()).expect("it is there");
     }
 }

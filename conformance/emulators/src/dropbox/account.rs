@@ -14,7 +14,7 @@ use super::tree::Tree;
 pub(super) const HOME: u64 = 1_000_001;
 
 /// The account's identity, which has 40 characters.
-pub(super) const ACCOUNT_ID: &str = "dbid:AAemulated-account-of-the-tests-0000";
+pub(super) const ACCOUNT_ID: &str = "dbid:AAemulated-account-of-the-tests-000";
 
 /// Room of an account that nobody set: 2 GiB, as a new one has it.
 const ALLOCATED_BYTES: u64 = 2 << 30;

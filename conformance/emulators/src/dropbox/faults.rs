@@ -73,6 +73,8 @@ pub struct Behaviour {
     pub finished_is_closed: bool,
     /// 429 is plain text with `Retry-After` instead of JSON.
     pub rate_limit_as_text: bool,
+    /// UTF-8 in the header `Dropbox-API-Arg` is understood, though the vendor asks to escape it. Reports differ on what the real one does.
+    pub takes_raw_headers: bool,
     /// What arrived of an append that was cut is kept.
     pub keeps_cut_appends: bool,
     /// Every write meets another one, until this is off again.
@@ -89,6 +91,7 @@ impl Default for Behaviour {
             closed_before_offset: false,
             finished_is_closed: false,
             rate_limit_as_text: false,
+            takes_raw_headers: false,
             keeps_cut_appends: false,
             contention: None,
         }

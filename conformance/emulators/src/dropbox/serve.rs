@@ -122,7 +122,7 @@ impl Service {
         }
         check_host(route, request)?;
         let standing = self.standing(account, route, request, fault)?;
-        *sent = read_argument(route, request)?;
+        *sent = read_argument(route, request, account.behaviour.takes_raw_headers)?;
         let argument = match route.argument {
             None => Value::Null,
             Some(record) => super::shape::Shape::Record(record).check(sent).map_err(Failure::BadRequest)?,
@@ -226,7 +226,7 @@ fn check_path_root(request: &Request, namespace: u64) -> Result<(), Failure> {
     Err(Failure::PathRoot(tag("no_permission")))
 }
 
-fn read_argument(route: &Route, request: &Request) -> Result<Value, Failure> {
+fn read_argument(route: &Route, request: &Request, takes_raw: bool) -> Result<Value, Failure> {
     let bad = |sentence: &str| Failure::BadRequest(sentence.to_owned());
     let content_type = request.header("content-type");
     let is_of = |wanted: &str| content_type.is_some_and(|given| given.split(';').next() == Some(wanted));
@@ -252,7 +252,7 @@ fn read_argument(route: &Route, request: &Request) -> Result<Value, Failure> {
         Calling::Upload | Calling::Download => {
             let header = request.headers.get("dropbox-api-arg");
             let header = header.ok_or_else(|| bad("There is no HTTP header \"Dropbox-API-Arg\"."))?;
-            if !header.as_bytes().iter().all(|byte| (b' '..0x7f).contains(byte)) {
+            if !takes_raw && !header.as_bytes().iter().all(|byte| (b' '..0x7f).contains(byte)) {
                 return Err(bad("HTTP header \"Dropbox-API-Arg\": everything but plain ASCII must be escaped"));
             }
             json(header.as_bytes(), "HTTP header \"Dropbox-API-Arg\"")

@@ -67,7 +67,6 @@ impl<'a> Call<'a> {
     pub(super) fn append(&mut self) -> Outcome {
         let (session_id, offset) = cursor_of(&self.argument["cursor"]);
         self.lose_session(session_id);
-        self.check_payload()?;
         let close = self.argument["close"] == true;
         let closed_first = self.account.behaviour.closed_before_offset;
         let cursor = self.at(session_id, offset);
@@ -77,6 +76,8 @@ impl<'a> Call<'a> {
             kept.map_err(Value::from)?;
             return Err(Failure::Server(500));
         }
+        self.check_payload()?;
+        let cursor = self.at(session_id, offset);
         let kept = self.account.sessions.append(cursor, self.data, close, closed_first);
         kept.map_err(Value::from)?;
         Ok(Success::Json(Value::Null))
