@@ -99,9 +99,12 @@ pub(super) enum AccessError {
 /// Why a token is not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GrantError {
-    InvalidClient,
-    InvalidGrant,
-    InvalidScope,
+    /// The app isn't who it says.
+    Client,
+    /// There is no such consent, or not any more.
+    Grant,
+    /// The consent doesn't go that far.
+    Scope,
 }
 
 /// How an app says who it is to the token endpoint.
@@ -175,9 +178,9 @@ impl Desk {
     }
 
     fn client(&self, client: Client<'_>) -> Result<&App, GrantError> {
-        let app = self.apps.get(client.key).ok_or(GrantError::InvalidClient)?;
+        let app = self.apps.get(client.key).ok_or(GrantError::Client)?;
         match client.secret {
-            Some(secret) if secret != app.secret => Err(GrantError::InvalidClient),
+            Some(secret) if secret != app.secret => Err(GrantError::Client),
             _ => Ok(app),
         }
     }
@@ -192,10 +195,10 @@ impl Desk {
         now_ms: u64,
     ) -> Result<Issued, GrantError> {
         let app_key = self.client(client)?.key.clone();
-        let Code { request, expires_ms } = self.codes.remove(code).ok_or(GrantError::InvalidGrant)?;
+        let Code { request, expires_ms } = self.codes.remove(code).ok_or(GrantError::Grant)?;
         let is_same = request.app_key == app_key && request.redirect_uri.as_deref() == redirect_uri;
         if !is_same || now_ms > expires_ms {
-            return Err(GrantError::InvalidGrant);
+            return Err(GrantError::Grant);
         }
         match (&request.challenge, verifier) {
             (Some((challenge, is_hash)), Some(verifier)) => {
@@ -204,13 +207,13 @@ impl Desk {
                     false => verifier.to_owned(),
                 };
                 if answer != *challenge || !is_verifier(verifier) {
-                    return Err(GrantError::InvalidGrant);
+                    return Err(GrantError::Grant);
                 }
             }
             (None, None) if client.secret.is_some() => {}
             // Neither a secret nor a challenge says that it is the app.
-            (None, None) => return Err(GrantError::InvalidClient),
-            _ => return Err(GrantError::InvalidGrant),
+            (None, None) => return Err(GrantError::Client),
+            _ => return Err(GrantError::Grant),
         }
         let refresh_token = request.is_offline.then(|| self.word("refresh-"));
         let (scopes, has_verifier) = (request.scopes, verifier.is_some());
@@ -235,16 +238,16 @@ impl Desk {
     ) -> Result<Issued, GrantError> {
         let app_key = self.client(client)?.key.clone();
         let is_it = |grant: &Grant| grant.refresh_token.as_deref() == Some(refresh_token) && grant.app_key == app_key;
-        let at = self.grants.iter().position(is_it).ok_or(GrantError::InvalidGrant)?;
+        let at = self.grants.iter().position(is_it).ok_or(GrantError::Grant)?;
         let grant = &self.grants[at];
         if grant.is_revoked {
-            return Err(GrantError::InvalidGrant);
+            return Err(GrantError::Grant);
         }
         if client.secret.is_none() && !grant.has_verifier {
-            return Err(GrantError::InvalidClient);
+            return Err(GrantError::Client);
         }
         if scopes.iter().flatten().any(|scope| !grant.scopes.contains(scope)) {
-            return Err(GrantError::InvalidScope);
+            return Err(GrantError::Scope);
         }
         Ok(self.issue(at, scopes, now_ms))
     }
@@ -294,85 +297,4 @@ fn is_verifier(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const VERIFIER: &str = "0123456789-0123456789.0123456789_0123456789~";
-    const SECRET: Client<'_> = Client { key: "key", secret: Some("secret") };
-    const PUBLIC: Client<'_> = Client { key: "key", secret: None };
-
-    fn desk() -> Desk {
-        let mut desk = Desk::default();
-        let (key, secret) = ("key".to_owned(), "secret".to_owned());
-        desk.add_app(App { key, secret, redirect_uris: Vec::new(), folder: None });
-        desk
-    }
-
-    fn request(challenge: Option<&str>) -> CodeRequest {
-        let challenge = challenge.map(|verifier| (URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)), true));
-        let scopes = vec!["files.content.read".to_owned()];
-        CodeRequest { app_key: "key".into(), redirect_uri: Some("uri".into()), scopes, is_offline: true, challenge }
-    }
-
-    fn exchange(
-        desk: &mut Desk,
-        asked: CodeRequest,
-        client: Client<'_>,
-        verifier: Option<&str>,
-    ) -> Result<Issued, GrantError> {
-        let code = desk.allow(asked, 0);
-        desk.exchange(client, &code, Some("uri"), verifier, 1)
-    }
-
-    #[test]
-    fn a_code_wants_the_secret_or_the_verifier() {
-        let mut desk = desk();
-        let mut result =
-            |challenge, client, verifier| exchange(&mut desk, request(challenge), client, verifier).map(|_| ());
-        assert_eq!(result(None, SECRET, None), Ok(()));
-        assert_eq!(result(None, PUBLIC, None), Err(GrantError::InvalidClient));
-        assert_eq!(result(None, Client { secret: Some("x"), ..SECRET }, None), Err(GrantError::InvalidClient));
-        assert_eq!(result(None, SECRET, Some(VERIFIER)), Err(GrantError::InvalidGrant));
-        assert_eq!(result(Some(VERIFIER), PUBLIC, Some(VERIFIER)), Ok(()));
-        assert_eq!(result(Some(VERIFIER), PUBLIC, None), Err(GrantError::InvalidGrant));
-        assert_eq!(result(Some(VERIFIER), PUBLIC, Some(&VERIFIER[1..])), Err(GrantError::InvalidGrant));
-        assert_eq!(result(Some("short"), PUBLIC, Some("short")), Err(GrantError::InvalidGrant));
-    }
-
-    #[test]
-    fn a_code_is_good_once_and_for_a_while() {
-        let mut desk = desk();
-        let code = desk.allow(request(None), 0);
-        assert!(desk.exchange(SECRET, &code, None, None, 1).is_err(), "without the address it was sent to");
-        assert!(desk.exchange(SECRET, &code, Some("uri"), None, 1).is_err(), "used");
-        let code = desk.allow(request(None), 0);
-        assert!(desk.exchange(SECRET, &code, Some("uri"), None, CODE_MS + 1).is_err(), "late");
-    }
-
-    #[test]
-    fn refreshing_without_the_secret_takes_a_verifier_before() {
-        let mut desk = desk();
-        let with_secret = exchange(&mut desk, request(None), SECRET, None).unwrap().refresh_token.unwrap();
-        assert_eq!(desk.refresh(PUBLIC, &with_secret, None, 2).map(|_| ()), Err(GrantError::InvalidClient));
-        desk.refresh(SECRET, &with_secret, None, 2).unwrap();
-        let issued = exchange(&mut desk, request(Some(VERIFIER)), PUBLIC, Some(VERIFIER)).unwrap();
-        let refreshed = desk.refresh(PUBLIC, &issued.refresh_token.unwrap(), None, 2).unwrap();
-        assert_eq!(desk.bearer(&refreshed.access_token, 3).unwrap().scopes, ["files.content.read"]);
-        let more = Some(vec!["files.content.write".to_owned()]);
-        assert_eq!(desk.refresh(SECRET, &with_secret, more, 2).map(|_| ()), Err(GrantError::InvalidScope));
-    }
-
-    #[test]
-    fn access_ends_with_time_and_with_revocation() {
-        let mut desk = desk();
-        let tokens = desk.plant("key", true, 0);
-        desk.bearer(&tokens.access_token, ACCESS_MS - 1).unwrap();
-        assert_eq!(desk.bearer(&tokens.access_token, ACCESS_MS).map(|_| ()), Err(AccessError::Expired));
-        let second = desk.refresh(PUBLIC, &tokens.refresh_token, None, 0).unwrap().access_token;
-        desk.revoke(&second);
-        for token in [&tokens.access_token, &second, "unknown"] {
-            assert_eq!(desk.bearer(token, 1).map(|_| ()), Err(AccessError::Invalid));
-        }
-        assert_eq!(desk.refresh(PUBLIC, &tokens.refresh_token, None, 1).map(|_| ()), Err(GrantError::InvalidGrant));
-    }
-}
+mod tests;

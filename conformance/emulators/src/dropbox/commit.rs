@@ -180,7 +180,7 @@ mod tests {
         let mut tree = tree();
         let first = rev(&tree, "/f/a.txt");
         let (_, second) = put(&mut tree, "/f/a.txt", b"two", Mode::Update(first.clone())).unwrap();
-        assert_eq!(strictly(&mut tree, "/f/a.txt", b"three", Mode::Update(first.clone())), FILE);
+        assert_eq!(strictly(&mut tree, "/f/a.txt", b"three", Mode::Update(first)), FILE);
         tree.remove("/f/a.txt", Timestamp::UNIX_EPOCH);
         assert_eq!(strictly(&mut tree, "/f/a.txt", b"three", Mode::Update(second.clone())), FILE);
         put(&mut tree, "/f/a.txt", b"three", Mode::Update(second)).unwrap();

@@ -121,7 +121,7 @@ impl Tree {
             _ => asked,
         };
         let wanted = wanted.min(paging.at_most.unwrap_or(usize::MAX));
-        let is_empty = paging.empty_pages && cursor.pages % 2 == 0;
+        let is_empty = paging.empty_pages && cursor.pages.is_multiple_of(2);
         let mut next = Cursor { pages: cursor.pages + 1, ..cursor.clone() };
         let mut entries = Vec::new();
         let mut has_more = false;

@@ -117,9 +117,9 @@ pub(super) fn token(desk: &mut Desk, request: &Request, now_ms: u64) -> Reply {
     };
     match issued {
         Ok((issued, is_first)) => given(&issued, is_first),
-        Err(GrantError::InvalidClient) => refusal("invalid_client", "The app isn't known by this key and secret."),
-        Err(GrantError::InvalidGrant) => refusal("invalid_grant", "What was granted is over, or was never so."),
-        Err(GrantError::InvalidScope) => refusal("invalid_scope", "The user didn't allow that."),
+        Err(GrantError::Client) => refusal("invalid_client", "The app isn't known by this key and secret."),
+        Err(GrantError::Grant) => refusal("invalid_grant", "What was granted is over, or was never so."),
+        Err(GrantError::Scope) => refusal("invalid_scope", "The user didn't allow that."),
     }
 }
 

@@ -85,11 +85,6 @@ impl Place {
         Self { display, lower }
     }
 
-    /// The place of that name in this folder.
-    pub(super) fn child(&self, name: &str) -> Self {
-        Self::of(format!("{}/{name}", self.display))
-    }
-
     /// The place of another name in the same folder.
     pub(super) fn sibling(&self, name: &str) -> Self {
         let folder = self.display.len() - self.name().len();

@@ -135,7 +135,7 @@ impl Service {
             namespace: standing.namespace,
             argument: &argument,
             data: &data,
-            now_ms: self.clock.now_ms(),
+            now_ms: if data.is_empty() { self.clock.now_ms() } else { self.clock.tick_ms() },
             fault,
         };
         let mut outcome = call.run(route);
@@ -215,11 +215,11 @@ fn check_path_root(request: &Request, namespace: u64) -> Result<(), Failure> {
         Some("namespace_id") => &root["namespace_id"],
         _ => return Err(Failure::BadRequest("The header \"Dropbox-API-Path-Root\" names no root.".to_owned())),
     };
-    if *named == namespace.to_string() {
+    let own = namespace.to_string();
+    if *named == *own {
         return Ok(());
     }
     if root[".tag"] == "root" {
-        let own = namespace.to_string();
         let info = json!({ ".tag": "user", "root_namespace_id": own, "home_namespace_id": own });
         return Err(Failure::PathRoot(tagged("invalid_root", info)));
     }

@@ -114,10 +114,10 @@ impl Sessions {
         if session.is_closed {
             return Err(SessionError::Closed);
         }
-        if session.is_concurrent && offset % CONCURRENT_BLOCK_BYTES != 0 {
+        if session.is_concurrent && !offset.is_multiple_of(CONCURRENT_BLOCK_BYTES) {
             return Err(SessionError::ConcurrentInvalidOffset);
         }
-        if session.is_concurrent && !close && len_bytes(data) % CONCURRENT_BLOCK_BYTES != 0 {
+        if session.is_concurrent && !close && !len_bytes(data).is_multiple_of(CONCURRENT_BLOCK_BYTES) {
             return Err(SessionError::ConcurrentInvalidDataSize);
         }
         let end = offset.saturating_add(len_bytes(data));

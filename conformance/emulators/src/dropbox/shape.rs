@@ -90,10 +90,10 @@ pub enum Form {
 }
 
 /// Any text.
-pub const TEXT: Shape = text(0, usize::MAX, Form::Any);
+pub(super) const TEXT: Shape = text(0, usize::MAX, Form::Any);
 
 /// Text of a form.
-pub const fn text(min: usize, max: usize, form: Form) -> Shape {
+pub(super) const fn text(min: usize, max: usize, form: Form) -> Shape {
     Shape::Text { min, max, form }
 }
 
@@ -237,7 +237,7 @@ impl Choice {
 }
 
 /// Reads a time as Dropbox takes it: UTC, whole seconds.
-pub fn parse_time(text: &str) -> Option<jiff::Timestamp> {
+pub(super) fn parse_time(text: &str) -> Option<jiff::Timestamp> {
     let is_of_form = text.len() == 20 && text.ends_with('Z') && text.as_bytes()[10] == b'T';
     text.parse().ok().filter(|_| is_of_form)
 }

@@ -1,9 +1,11 @@
 //! Dropbox, asked by rclone, by the vendor's own library for Python, and by hand.
 
+mod by_hand;
 mod program;
 mod rclone;
 mod rclone_faults;
 mod sdk;
+mod sdk_access;
 mod tables;
 
 use std::collections::BTreeMap;

@@ -200,6 +200,16 @@ fn rclone_lists_everything_page_by_page() {
 }
 
 #[test]
+fn rclone_names_the_root_that_paths_begin_at() {
+    let dropbox = Dropbox::start();
+    dropbox.plant_file("/a/x", "x");
+    let rclone = Rclone::with(&dropbox);
+    assert_eq!(rclone.ok(&["lsf", "-R", "box:/a"]).output, "x\n");
+    let said = rclone.run(&["lsf", "-R", "box:a", "--dropbox-root-namespace=7"]);
+    assert!(!said.is_success && said.text.contains("no_permission"), "{}", said.text);
+}
+
+#[test]
 fn rclone_reads_parts_of_files() {
     let dropbox = Dropbox::start();
     let bytes: Vec<u8> = (b'a'..=b'z').collect();
