@@ -64,7 +64,7 @@ async fn read(reply: Response) -> (u16, Value) {
 }
 
 /// A host, a function, the kind of the body, the argument in the header, the body, and the status.
-type Case<'a> = (&'a str, &'a str, &'a str, Option<&'a [u8]>, &'a str, u16);
+type Case<'a> = (&'a str, &'static str, &'static str, Option<&'static [u8]>, &'static str, u16);
 
 fn tags(tags: &[&str]) -> Value {
     let (first, rest) = tags.split_first().unwrap();
