@@ -8,6 +8,7 @@ mod background;
 mod certificate;
 mod clock;
 mod connect_proxy;
+pub mod drive;
 mod fault;
 mod gate;
 mod message;
@@ -16,6 +17,7 @@ mod trace;
 
 pub use clock::Clock;
 pub use connect_proxy::ConnectProxy;
+pub use drive::GoogleDrive;
 pub use fault::{Effect, Faults, Rule, RuleId};
 pub use gate::Gate;
 pub use message::{Reply, Request};
