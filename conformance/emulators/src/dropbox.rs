@@ -62,6 +62,7 @@ use serve::Service;
 /// A Dropbox on the loopback interface. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Dropbox {
+    service: Arc<Service>,
     server: Server<Service>,
 }
 
@@ -107,15 +108,12 @@ impl Dropbox {
             redirect_uris: Vec::new(),
             folder: None,
         });
-        Self { server: Server::start(Arc::new(service)) }
-    }
-
-    fn service(&self) -> &Service {
-        self.server.vendor()
+        let service = Arc::new(service);
+        Self { server: Server::start(Arc::clone(&service)), service }
     }
 
     fn now(&self) -> Timestamp {
-        let seconds = i64::try_from(self.service().clock.now_ms() / 1000).expect("a time of this age");
+        let seconds = i64::try_from(self.service.clock.now_ms() / 1000).expect("a time of this age");
         Timestamp::from_second(seconds).expect("a time of this age")
     }
 
@@ -151,49 +149,49 @@ impl Dropbox {
 
     /// What was asked and answered, as calls of functions.
     pub fn calls(&self) -> Vec<Called> {
-        self.service().record.all()
+        self.service.record.all()
     }
 
     /// The time.
     pub fn clock(&self) -> Clock {
-        self.service().clock.clone()
+        self.service.clock.clone()
     }
 
     /// Changes what the vendor leaves open.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        let mut account = self.service().account();
+        let mut account = self.service.account();
         change(&mut account.behaviour);
         account.sessions.finished_is_closed = account.behaviour.finished_is_closed;
     }
 
     /// Registers an app, or changes one.
     pub fn add_app(&self, app: App) {
-        self.service().account().add_app(app);
+        self.service.account().add_app(app);
     }
 
     /// Tokens of an app as if its user had just allowed everything, with a challenge: the secret is not asked for.
     pub fn plant_tokens(&self, app_key: &str) -> Tokens {
-        self.service().account().desk.plant(app_key, true, self.clock().now_ms())
+        self.service.account().desk.plant(app_key, true, self.clock().now_ms())
     }
 
     /// What the user does when asked for consent.
     pub fn set_consent(&self, consent: Consent) {
-        self.service().account().desk.consent = consent;
+        self.service.account().desk.consent = consent;
     }
 
     /// Ends all access tokens; refreshing works.
     pub fn expire_tokens(&self) {
-        self.service().account().desk.expire_all();
+        self.service.account().desk.expire_all();
     }
 
     /// Ends everything that the user allowed.
     pub fn revoke_tokens(&self) {
-        self.service().account().desk.revoke_all();
+        self.service.account().desk.revoke_all();
     }
 
     /// Sets the room of the account, what others use of it, and whether a team pays for it.
     pub fn set_quota(&self, allocated_bytes: u64, used_elsewhere_bytes: u64, is_of_team: bool) {
-        let mut account = self.service().account();
+        let mut account = self.service.account();
         account.allocated_bytes = allocated_bytes;
         account.used_elsewhere_bytes = used_elsewhere_bytes;
         account.is_of_team = is_of_team;
@@ -201,24 +199,24 @@ impl Dropbox {
 
     /// Makes all cursors begin again.
     pub fn reset_cursors(&self) {
-        self.service().account().generation += 1;
+        self.service.account().generation += 1;
     }
 
     /// Forgets all upload sessions.
     pub fn lose_sessions(&self) {
-        self.service().account().sessions.lose_all();
+        self.service.account().sessions.lose_all();
     }
 
     /// Upload sessions that have become no file.
     pub fn open_sessions(&self) -> Vec<OpenSession> {
-        let account = self.service().account();
+        let account = self.service.account();
         let open = account.sessions.open();
         open.map(|(id, bytes, is_closed)| OpenSession { id: id.to_owned(), bytes, is_closed }).collect()
     }
 
     /// The files that an app sees, by their paths as they are shown.
     pub fn files_of(&self, app_key: &str) -> BTreeMap<String, StoredFile> {
-        let account = self.service().account();
+        let account = self.service.account();
         let tree = account.tree(account.namespace_of(app_key));
         let files = tree.all().filter_map(|node| Some((node, node.file()?)));
         let stored = files.map(|(node, file)| {
@@ -240,7 +238,7 @@ impl Dropbox {
 
     /// All folders outside of apps' folders, by their paths as they are shown.
     pub fn folders(&self) -> Vec<String> {
-        let account = self.service().account();
+        let account = self.service.account();
         let folders = account.tree(HOME).all().filter(|node| node.file().is_none());
         folders.map(|node| node.place.display.clone()).collect()
     }
@@ -250,7 +248,7 @@ impl Dropbox {
     /// # Panics
     /// When the path is malformed or a folder is there.
     pub fn plant_file_of(&self, app_key: &str, path: &str, bytes: impl Into<Bytes>) {
-        let mut account = self.service().account();
+        let mut account = self.service.account();
         let namespace = account.namespace_of(app_key);
         let place = Place::parse(path).expect("a path such as /folder/file");
         let (mode, autorename, client_modified, strict_conflict) = (Mode::Overwrite, false, None, true);
@@ -274,7 +272,7 @@ impl Dropbox {
     /// When the path is malformed or something is there.
     pub fn plant_folder(&self, path: &str) {
         let target = Target::parse(path, HOME).expect("a path such as /folder");
-        let mut account = self.service().account();
+        let mut account = self.service.account();
         account.tree_mut(HOME).create_folder(target, false).expect("nothing is in the way");
     }
 
@@ -284,7 +282,7 @@ impl Dropbox {
     /// When it is not there.
     pub fn delete(&self, path: &str) {
         let target = Target::parse(path, HOME).expect("a path such as /folder/file");
-        let mut account = self.service().account();
+        let mut account = self.service.account();
         account.tree_mut(HOME).delete(target, None, self.now()).expect("it is there");
     }
 }

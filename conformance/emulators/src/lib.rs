@@ -8,6 +8,7 @@ mod background;
 mod certificate;
 mod clock;
 mod connect_proxy;
+pub mod drive;
 pub mod dropbox;
 mod fault;
 mod gate;
@@ -17,6 +18,7 @@ mod trace;
 
 pub use clock::Clock;
 pub use connect_proxy::ConnectProxy;
+pub use drive::GoogleDrive;
 pub use fault::{Effect, Faults, Rule, RuleId};
 pub use gate::Gate;
 pub use message::{Reply, Request};

@@ -93,10 +93,6 @@ impl<V: Vendor> Server<V> {
         self.certificate.ca_file()
     }
 
-    pub(crate) fn vendor(&self) -> &V {
-        &self.shared.vendor
-    }
-
     pub(crate) fn faults(&self) -> &Faults<V::Fault> {
         &self.shared.faults
     }

@@ -26,13 +26,19 @@ impl Vendor for Echo {
     }
 }
 
-/// An emulator, a client that trusts it and nobody else, and its address.
 fn started() -> (Server<Echo>, Client, String) {
-    let server = Server::start(Arc::new(Echo::default()));
+    let (server, client, url, _) = started_with_echo();
+    (server, client, url)
+}
+
+/// An emulator, a client that trusts it and nobody else, and its address.
+fn started_with_echo() -> (Server<Echo>, Client, String, Arc<Echo>) {
+    let echo = Arc::new(Echo::default());
+    let server = Server::start(Arc::clone(&echo));
     let trusted = Trusted::from_pem(&std::fs::read(server.ca_file()).unwrap()).unwrap();
     let client = Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap();
     let url = format!("https://localhost:{}/x", server.port());
-    (server, client, url)
+    (server, client, url, echo)
 }
 
 async fn post(client: &Client, url: &str, body: &'static [u8]) -> Result<(u16, Bytes), Error> {
@@ -110,13 +116,13 @@ async fn faults_happen_to_the_requests_that_their_rules_pick() {
 
 #[tokio::test]
 async fn cut_requests_reach_the_vendor_as_far_as_they_came() {
-    let (server, client, url) = started();
+    let (server, client, url, echo) = started_with_echo();
     server.faults().add(Rule::once(Effect::CutRequest { after_bytes: 3 }));
     server.faults().add(Rule::once(Effect::CutRequest { after_bytes: 0 }));
     for _ in 0..2 {
         post(&client, &url, b"hello").await.unwrap_err();
     }
-    assert_eq!(*server.vendor().cut.lock().unwrap(), [&b"hel"[..], b""]);
+    assert_eq!(*echo.cut.lock().unwrap(), [&b"hel"[..], b""]);
     assert_eq!(server.trace().count(|exchange| exchange.status.is_none()), 2);
 }
 

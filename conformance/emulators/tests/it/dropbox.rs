@@ -1,7 +1,6 @@
 //! Dropbox, asked by rclone, by the vendor's own library for Python, and by hand.
 
 mod by_hand;
-mod program;
 mod rclone;
 mod rclone_faults;
 mod sdk;

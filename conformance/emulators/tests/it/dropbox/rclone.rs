@@ -7,9 +7,9 @@ use backup_test_emulators::ConnectProxy;
 use backup_test_emulators::dropbox::Dropbox;
 use tempfile::TempDir;
 
-use super::program::{Said, installed, run, shut_in};
 use super::tables::are_as_described;
 use super::{files_in, noise};
+use crate::programs::{Ran, command, run};
 
 /// rclone with a remote `box:` that is the emulator.
 pub(super) struct Rclone {
@@ -42,21 +42,19 @@ impl Rclone {
     }
 
     /// Runs a command of rclone.
-    pub(super) fn run(&self, arguments: &[&str]) -> Said {
-        let mut command = installed("rclone");
-        shut_in(&mut command, self.folder.path());
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = command("rclone", self.folder.path());
         command.arg("--config").arg(self.folder.path().join("rclone.conf"));
         command.arg("--http-proxy").arg(self.proxy.url()).arg("--ca-cert").arg(&self.ca_file);
         // What fails is tried again soon, and not for long.
         command.args(["--dropbox-pacer-min-sleep=1ms", "--low-level-retries=5", "--retries=2", "--verbose"]);
-        command.args(arguments);
-        run(command)
+        run(command.args(arguments))
     }
 
     /// Runs a command that must succeed.
-    pub(super) fn ok(&self, arguments: &[&str]) -> Said {
+    pub(super) fn ok(&self, arguments: &[&str]) -> Ran {
         let said = self.run(arguments);
-        assert!(said.is_success, "rclone {arguments:?}: {}", said.text);
+        assert!(said.success, "rclone {arguments:?}: {}", said.said());
         said
     }
 }
@@ -102,7 +100,7 @@ fn writes_and_reads_back(options: &[&str]) -> Dropbox {
     assert_eq!(stored(&dropbox), under("/A/b", &source));
     assert_eq!(dropbox.open_sessions(), []);
     for check in [&["check", from, "box:a/B"][..], &["check", "--download", from, "box:a/B"]] {
-        let text = rclone.ok(check).text;
+        let text = rclone.ok(check).said();
         assert!(text.contains("0 differences found") && text.contains("8 matching files"), "{text}");
     }
     rclone.ok(&["copy", "box:A/b", to]);
@@ -159,7 +157,7 @@ fn rclone_moves_copies_and_deletes_without_the_data() {
     assert_eq!(moved, 0, "data was moved");
     rclone.ok(&["mkdir", "box:empty/er"]);
     assert!(dropbox.folders().contains(&"/empty/er".to_owned()));
-    assert!(!rclone.run(&["rmdir", "box:b"]).is_success, "a folder with something in it was removed");
+    assert!(!rclone.run(&["rmdir", "box:b"]).success, "a folder with something in it was removed");
     rclone.ok(&["rmdir", "box:empty/er"]);
     rclone.ok(&["purge", "box:new"]);
     assert_eq!(stored(&dropbox).into_keys().collect::<Vec<_>>(), ["/b/X", "/c/copy of z"]);
@@ -171,7 +169,7 @@ fn rclone_tells_the_room_that_there_is() {
         let dropbox = Dropbox::start();
         dropbox.set_quota(50_000_000, 10_000_000, is_of_team);
         dropbox.plant_file("/x", vec![0; 100]);
-        let text = Rclone::with(&dropbox).ok(&["about", "box:", "--json"]).output;
+        let text = Rclone::with(&dropbox).ok(&["about", "box:", "--json"]).out;
         let about: serde_json::Value = serde_json::from_str(&text).unwrap();
         let wanted = serde_json::json!({ "total": 50_000_000, "used": used, "free": 50_000_000 - used });
         assert_eq!(about, wanted);
@@ -191,7 +189,7 @@ fn rclone_lists_everything_page_by_page() {
             behaviour.page_entries = page_entries;
             behaviour.empty_pages = empty_pages;
         });
-        let text = rclone.ok(&["lsf", "box:many"]).output;
+        let text = rclone.ok(&["lsf", "box:many"]).out;
         let mut listed: Vec<_> = text.lines().collect();
         listed.sort_unstable();
         assert_eq!(listed, wanted);
@@ -204,9 +202,9 @@ fn rclone_names_the_root_that_paths_begin_at() {
     let dropbox = Dropbox::start();
     dropbox.plant_file("/a/x", "x");
     let rclone = Rclone::with(&dropbox);
-    assert_eq!(rclone.ok(&["lsf", "-R", "box:/a"]).output, "x\n");
+    assert_eq!(rclone.ok(&["lsf", "-R", "box:/a"]).out, "x\n");
     let said = rclone.run(&["lsf", "-R", "box:a", "--dropbox-root-namespace=7"]);
-    assert!(!said.is_success && said.text.contains("no_permission"), "{}", said.text);
+    assert!(!said.success && said.said().contains("no_permission"), "{}", said.said());
 }
 
 #[test]
@@ -215,7 +213,7 @@ fn rclone_reads_parts_of_files() {
     let bytes: Vec<u8> = (b'a'..=b'z').collect();
     dropbox.plant_file("/x", bytes);
     let rclone = Rclone::with(&dropbox);
-    let cat = |options: &[&str]| rclone.ok(&[&["cat", "box:x"], options].concat()).output;
+    let cat = |options: &[&str]| rclone.ok(&[&["cat", "box:x"], options].concat()).out;
     assert_eq!(cat(&["--offset=3", "--count=4"]), "defg");
     assert_eq!(cat(&["--offset=20"]), "uvwxyz");
     assert_eq!(cat(&["--tail=2"]), "yz");
@@ -229,7 +227,7 @@ fn rclone_finds_the_characters_that_dropbox_refuses() {
     dropbox.behave(|behaviour| behaviour.takes_raw_headers = true);
     let rclone = Rclone::with(&dropbox);
     let checks = ["--check-control", "--check-length", "--dropbox-encoding=Raw", "--dropbox-batch-mode=off"];
-    let text = rclone.ok(&[&["test", "info", "box:info"], &checks[..]].concat()).text;
+    let text = rclone.ok(&[&["test", "info", "box:info"], &checks[..]].concat()).said();
     let said = text.split_once("stringNeedsEscaping").unwrap().1;
     let refused = said.lines().nth(1).unwrap().trim();
     assert_eq!(refused, r"' ', '/', '\\', '\x00', '\x7f'", "{said}");

@@ -6,8 +6,8 @@ use backup_test_emulators::dropbox::{Contention, Dropbox, Fault};
 use backup_test_emulators::{Effect, Reply, Rule, RuleId};
 
 use super::noise;
-use super::program::Said;
 use super::rclone::{Rclone, stored};
+use crate::programs::Ran;
 
 /// Bytes in the file that is copied: three pieces of a mebibyte and something.
 const LEN: usize = (3 << 20) + 1000;
@@ -15,7 +15,7 @@ const LEN: usize = (3 << 20) + 1000;
 const APPEND: &str = "/upload_session/append_v2";
 
 struct Copied {
-    said: Said,
+    said: Ran,
     is_equal: bool,
     dropbox: Dropbox,
     rules: Vec<RuleId>,
@@ -40,8 +40,8 @@ fn copy(rules: Vec<Rule<Fault>>, options: &[&str]) -> Copied {
 fn gets_over(rules: Vec<Rule<Fault>>, options: &[&str]) -> Copied {
     let copied = copy(rules, options);
     let met: Vec<_> = copied.rules.iter().map(|rule| copied.dropbox.faults().met(*rule)).collect();
-    assert!(!met.contains(&0), "{met:?}: not all of it happened: {}", copied.said.text);
-    assert!(copied.said.is_success && copied.is_equal, "{}", copied.said.text);
+    assert!(!met.contains(&0), "{met:?}: not all of it happened: {}", copied.said.said());
+    assert!(copied.said.success && copied.is_equal, "{}", copied.said.said());
     copied
 }
 
@@ -55,7 +55,7 @@ fn rclone_waits_when_it_is_throttled() {
     let rules = [APPEND, "/upload_session/start", "/finish_batch_v2", "/list_folder"];
     let rules = rules.map(|path| once(fault).path(path)).to_vec();
     let copied = gets_over(rules, &[]);
-    assert!(copied.said.text.contains("Trying again in 1 seconds"), "{}", copied.said.text);
+    assert!(copied.said.said().contains("Trying again in 1 seconds"), "{}", copied.said.said());
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn rclone_waits_for_other_writes() {
 #[test]
 fn rclone_notices_a_wrong_checksum() {
     let copied = copy(vec![Rule::always(Effect::Vendor(Fault::WrongHash)).path("/finish_batch_v2")], &[]);
-    assert!(!copied.said.is_success);
-    assert!(copied.said.text.contains("corrupted on transfer"), "{}", copied.said.text);
+    assert!(!copied.said.success);
+    assert!(copied.said.said().contains("corrupted on transfer"), "{}", copied.said.said());
 }
 
 #[test]
@@ -142,13 +142,13 @@ fn rclone_hears_that_there_is_no_room() {
         vec![Rule::always(Effect::Vendor(Fault::NoSpace)).path("/upload_session/finish")],
         &["--dropbox-batch-mode=off"],
     );
-    assert!(!copied.said.is_success);
-    assert!(copied.said.text.contains("path/insufficient_space/"), "{}", copied.said.text);
+    assert!(!copied.said.success);
+    assert!(copied.said.said().contains("path/insufficient_space/"), "{}", copied.said.said());
     assert_eq!(stored(&copied.dropbox).len(), 0);
 }
 
 /// Copies a file of the emulator to this machine while something is wrong.
-fn read(rule: Rule<Fault>) -> (Said, bool, u64) {
+fn read(rule: Rule<Fault>) -> (Ran, bool, u64) {
     let dropbox = Dropbox::start();
     let bytes = noise(LEN, 3);
     dropbox.plant_file("/x.bin", bytes.clone());
@@ -163,14 +163,14 @@ fn read(rule: Rule<Fault>) -> (Said, bool, u64) {
 #[test]
 fn rclone_reads_on_where_a_download_was_cut() {
     let (said, is_equal, met) = read(Rule::once(Effect::CutReply { after_bytes: 1 << 20 }));
-    assert!(said.is_success && is_equal && met == 1, "{met}: {}", said.text);
+    assert!(said.success && is_equal && met == 1, "{met}: {}", said.said());
 }
 
 #[test]
 fn rclone_notices_a_changed_bit_in_a_download() {
     let (said, is_equal, met) = read(Rule::always(Effect::FlipReply { at_byte: 2 << 20 }));
-    assert!(!said.is_success && !is_equal && met >= 1, "{met}: {}", said.text);
-    assert!(said.text.contains("corrupted on transfer"), "{}", said.text);
+    assert!(!said.success && !is_equal && met >= 1, "{met}: {}", said.said());
+    assert!(said.said().contains("corrupted on transfer"), "{}", said.said());
 }
 
 #[test]
@@ -180,11 +180,11 @@ fn rclone_tells_when_it_may_not_any_more() {
         let dropbox = Dropbox::start();
         dropbox.faults().add(Rule::always(Effect::Vendor(fault)).path("/2/"));
         let said = Rclone::with(&dropbox).run(&["lsf", "box:"]);
-        assert!(!said.is_success && said.text.contains(reason), "{}", said.text);
+        assert!(!said.success && said.said().contains(reason), "{}", said.said());
     }
     let dropbox = Dropbox::start();
     let rclone = Rclone::with(&dropbox);
     dropbox.revoke_tokens();
     let said = rclone.run(&["lsf", "box:"]);
-    assert!(!said.is_success && said.text.contains("invalid_grant"), "{}", said.text);
+    assert!(!said.success && said.said().contains("invalid_grant"), "{}", said.said());
 }

@@ -8,8 +8,8 @@ use backup_test_emulators::{Effect, Rule};
 use serde_json::{Value, json};
 
 use super::noise;
-use super::program::{Said, installed, run, shut_in};
 use super::tables::are_as_described;
+use crate::programs::{Ran, command, run};
 
 /// What every script begins with.
 const PRELUDE: &str = r#"
@@ -40,7 +40,7 @@ def refused(wanted, action, *arguments, **options):
 "#;
 
 /// Runs a script of a client that knows the vendor's hosts only.
-pub(super) fn script(dropbox: &Dropbox, noises: &[(usize, u64)], more: &Value, text: &str) -> Said {
+pub(super) fn script(dropbox: &Dropbox, noises: &[(usize, u64)], more: &Value, text: &str) -> Ran {
     let home = tempfile::tempdir().unwrap();
     for (len, seed) in noises {
         std::fs::write(home.path().join(format!("noise-{len}-{seed}")), noise(*len, *seed)).unwrap();
@@ -58,14 +58,12 @@ pub(super) fn script(dropbox: &Dropbox, noises: &[(usize, u64)], more: &Value, t
     let mut command = python(home.path());
     command.env("GIVEN", given.to_string()).env("HTTPS_PROXY", proxy.url());
     command.env("REQUESTS_CA_BUNDLE", dropbox.ca_file());
-    command.arg(home.path().join("script.py"));
-    run(command)
+    run(command.arg(home.path().join("script.py")))
 }
 
 /// The Python that the packages of the tests are installed for.
 pub(super) fn python(home: &std::path::Path) -> Command {
-    let mut command = installed("python3");
-    shut_in(&mut command, home);
+    let mut command = command("python3", home);
     // Nothing of whoever runs the tests is imported.
     command.arg("-I");
     command
@@ -74,9 +72,9 @@ pub(super) fn python(home: &std::path::Path) -> Command {
 /// Runs a script that must succeed; what it was answered must be what the vendor describes.
 pub(super) fn succeeds(dropbox: &Dropbox, noises: &[(usize, u64)], text: &str) -> String {
     let said = script(dropbox, noises, &json!({}), text);
-    assert!(said.is_success, "{}", said.text);
+    let out = said.ok();
     are_as_described(dropbox);
-    said.output
+    out
 }
 
 #[test]

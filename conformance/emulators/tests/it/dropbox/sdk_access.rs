@@ -147,7 +147,7 @@ assert [entry.path_lower for entry in box.files_list_folder("").entries] == ["/x
 box.files_upload(b"new", "/y")
 "#,
     );
-    assert!(said.is_success, "{}", said.text);
+    said.ok();
     assert_eq!(dropbox.files().into_keys().collect::<Vec<_>>(), ["/x"]);
     assert_eq!(dropbox.files_of("folder-app").into_keys().collect::<Vec<_>>(), ["/x", "/y"]);
 }
