@@ -101,7 +101,8 @@ impl Service {
         };
         let data_bytes = if route.style == Calling::Upload { request.body.len() } else { 0 };
         let (function, status) = (function.to_owned(), reply.status.as_u16());
-        self.record.add(Called { function, argument, data_bytes, status, answer });
+        let answer_bytes = if route.style == Calling::Download { 0 } else { reply.body.len() };
+        self.record.add(Called { function, argument, data_bytes, status, answer }, answer_bytes);
         reply
     }
 

@@ -11,6 +11,9 @@ use super::path::{Place, Target, folder_of, is_under};
 /// Revisions of one path that stay readable: more than a test makes that looks at old ones.
 const REVISIONS_KEPT: usize = 100;
 
+/// Larger revisions are forgotten as soon as they are old, so that a long run doesn't fill the memory.
+const OLD_REVISION_BYTES: u64 = 1 << 20;
+
 /// Everything in one namespace, the root itself excepted.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -32,7 +35,7 @@ pub(super) struct Node {
     pub(super) now: State,
     /// The number of the last change.
     pub(super) change: u64,
-    /// All revisions of the files that were here, the present one included, oldest first.
+    /// Revisions of the files that were here, the present one included, oldest first.
     pub(super) revisions: Vec<Revision>,
 }
 
@@ -158,6 +161,7 @@ impl Tree {
                 node.place = before.place;
             }
             node.revisions = before.revisions;
+            node.revisions.retain(|old| old.content.size_bytes() <= OLD_REVISION_BYTES);
         }
         if let State::File(revision) = &node.now
             && node.revisions.last().is_none_or(|last| last.rev != revision.rev)
