@@ -211,6 +211,11 @@ impl GoogleDrive {
         self.half.state().corrupt(id);
     }
 
+    /// Uploads that were begun and are not done.
+    pub fn unfinished_uploads(&self) -> usize {
+        self.half.state().sessions.values().filter(|session| !session.is_done()).count()
+    }
+
     /// Forgets every upload that is not done.
     pub fn forget_sessions(&self) {
         self.half.state().sessions.clear();

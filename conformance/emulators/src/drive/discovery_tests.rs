@@ -5,10 +5,16 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::operation::{GENERAL, OPERATIONS, Takes};
+use super::account::{Caller, Scope};
+use super::metadata::{Metadata, Purpose};
+use super::operation::{Call, GENERAL, OPERATIONS, Takes};
+use super::plant::Plant;
 use super::schema::{
     ABOUT, CHANGE_LIST, DRIVE, DRIVE_LIST, FILE_FIELDS, FILE_LIST, GENERATED_IDS, Kind, START_PAGE_TOKEN, Shape, Write,
 };
+use super::state::{Corpus, SharedDrive, State};
+use crate::clock::Clock;
+use crate::message::Request;
 
 fn document() -> Value {
     let python = backup_test_servers::program("python3").unwrap();
@@ -151,4 +157,86 @@ fn fields_of_everything_else_are_those_that_are_described() {
     for (name, shape) in shapes {
         compare(shape, &schemas[name], schemas, name);
     }
+}
+
+/// Whether a value is of the type that is described, with everything in it.
+fn fits(value: &Value, described: &Value, schemas: &Value, path: &str) {
+    let described = described["$ref"].as_str().map_or(described, |name| &schemas[name]);
+    match described["type"].as_str().unwrap() {
+        "object" => {
+            for (name, value) in value.as_object().unwrap_or_else(|| panic!("{path}: {value}")) {
+                let property = described["properties"].get(name).or(described.get("additionalProperties"));
+                let property = property.unwrap_or_else(|| panic!("{path}/{name} is not described"));
+                fits(value, property, schemas, &format!("{path}/{name}"));
+            }
+        }
+        "array" => {
+            for item in value.as_array().unwrap_or_else(|| panic!("{path}: {value}")) {
+                fits(item, &described["items"], schemas, path);
+            }
+        }
+        "boolean" => assert!(value.is_boolean(), "{path}: {value}"),
+        "string" => {
+            let text = value.as_str().unwrap_or_else(|| panic!("{path}: {value}"));
+            match described["format"].as_str() {
+                None => {}
+                Some("int64") => assert!(text.parse::<i64>().is_ok(), "{path}: {value}"),
+                Some("date-time") => assert!(text.parse::<jiff::Timestamp>().is_ok(), "{path}: {value}"),
+                Some(other) => panic!("{path}: {other}"),
+            }
+        }
+        other => panic!("{path}: {other}"),
+    }
+}
+
+#[test]
+fn everything_that_is_told_is_described() {
+    let document = document();
+    let schemas = &document["schemas"];
+    let mut state = State::new(Clock::new());
+    let user = state.add_user("anna@example.org");
+    let caller = Caller { user, client: "c".to_owned(), scope: Scope::Drive };
+    let root = state.user(user).root.clone();
+    let members = [user].into_iter().collect();
+    state.drives.insert("d".to_owned(), SharedDrive { name: "d".to_owned(), members, created_ms: 0 });
+    state.make_top("d", "d", Corpus::Drive("d".to_owned()));
+    let file = state.plant(&root, Plant::file("a.b", "x"), "c");
+    let shared = state.plant("d", Plant::file("a", "x").trashed(), "c");
+    let shortcut = state.plant(&root, Plant::shortcut("s", &file), "c");
+    let document = state.plant(&root, Plant::document("t"), "c");
+    let metadata = br#"{"name": "n", "properties": {"a": "b"}, "appProperties": {"c": "d"}, "description": "e",
+        "contentRestrictions": [{"readOnly": true}], "copyRequiresWriterPermission": true, "starred": true}"#;
+    let metadata = Metadata::parse(metadata, Purpose::Update).unwrap();
+    let mut written = state.nodes[&file].clone();
+    state.write(&caller, &mut written, &metadata).unwrap();
+    state.store(written);
+    for id in [&root, &file, &shared, &shortcut, &document, "d"] {
+        let told = state.file_json(&caller, &state.nodes[id]);
+        assert!(told.as_object().unwrap().len() > 10);
+        fits(&told, &schemas["File"], schemas, "File");
+    }
+    let call = |path: &str| {
+        let request = Request {
+            method: http::Method::GET,
+            host: String::new(),
+            authority: String::new(),
+            path: format!("/drive/v3/{path}"),
+            query: "fields=*".to_owned() + if path == "changes" { "&pageToken=1" } else { "" },
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+        };
+        Call::of(&request).unwrap().unwrap()
+    };
+    state.users[user.0].quota_bytes = Some(1);
+    fits(&state.about_get(&caller, &call("about")).unwrap(), &schemas["About"], schemas, "About");
+    fits(&state.files_list(&caller, &call("files")).unwrap(), &schemas["FileList"], schemas, "FileList");
+    let start = state.changes_start(&caller, &call("changes/startPageToken")).unwrap();
+    fits(&start, &schemas["StartPageToken"], schemas, "StartPageToken");
+    let changes = state.changes_list(&caller, &call("changes")).unwrap();
+    assert!(!changes["changes"].as_array().unwrap().is_empty());
+    fits(&changes, &schemas["ChangeList"], schemas, "ChangeList");
+    fits(&state.drives_list(&caller, &call("drives")).unwrap(), &schemas["DriveList"], schemas, "DriveList");
+    fits(&state.drives_get(&caller, &call("drives/d")).unwrap(), &schemas["Drive"], schemas, "Drive");
+    let ids = state.generate_ids(&caller, &call("files/generateIds"));
+    fits(&ids, &schemas["GeneratedIds"], schemas, "GeneratedIds");
 }

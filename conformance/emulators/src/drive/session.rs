@@ -164,6 +164,10 @@ impl State {
 }
 
 impl Session {
+    pub(super) fn is_done(&self) -> bool {
+        self.done.is_some()
+    }
+
     /// Takes what a request brings and tells the length of the whole, where it is known.
     fn take(&mut self, request: &Request, fault: Option<&DriveFault>) -> Result<Option<usize>, Refusal> {
         let body = &request.body;

@@ -89,6 +89,12 @@ def all_pages(method, first, key):
     return found, pages
 
 
+def find(drive, query, fields="id"):
+    files = drive.files()
+    first = files.list(q=query, fields=f"nextPageToken,files({fields})")
+    return all_pages(files.list_next, first, "files")[0]
+
+
 def reason(error):
     return error.resp.status, error.error_details[0]["reason"] if error.error_details else None
 
@@ -143,8 +149,7 @@ def step_files(drive):
     found, pages = all_pages(files.list_next, listed, "files")
     assert sorted(f["id"] for f in found) == sorted(made)
     assert sum(int(f["size"]) for f in found) == sum(range(25))
-    found = files.list(q="name = 'it\\'s \\\\ other'", fields="files/id").execute()
-    assert found == dict(files=[dict(id=other)]), found
+    assert find(drive, "name = 'it\\'s \\\\ other'") == [dict(id=other)]
 
     moved = files.update(fileId=made[0], addParents=other, removeParents=folder["id"], body=dict(name="moved"), fields="parents,name").execute()
     assert moved == dict(parents=[other], name="moved"), moved
@@ -165,7 +170,7 @@ def step_files(drive):
     assert download(drive, copied["id"]) == data
 
     files.update(fileId=other, body=dict(trashed=True)).execute()
-    in_trash = files.list(q="trashed=true", fields="files(id,explicitlyTrashed)").execute()["files"]
+    in_trash = find(drive, "trashed=true", "id,explicitlyTrashed")
     assert {f["id"]: f["explicitlyTrashed"] for f in in_trash} == {other: True, made[0]: False, copied["id"]: False}
     files.emptyTrash().execute()
     assert refused(files.get(fileId=copied["id"])) == (404, "notFound")
@@ -177,8 +182,7 @@ def step_files(drive):
     files.update(fileId=made[4], body=dict(appProperties=dict(b=None))).execute()
     told = files.get(fileId=made[4], fields="appProperties,description,modifiedTime").execute()
     assert told == dict(appProperties=dict(a="1"), description="d", modifiedTime="2020-02-03T04:05:06.789Z"), told
-    found = files.list(q="appProperties has {key='a' and value='1'}").execute()["files"]
-    assert [f["id"] for f in found] == [made[4]]
+    assert find(drive, "appProperties has {key='a' and value='1'}") == [dict(id=made[4])]
     return dict(left=len(made) - 2 + 1, pages=pages)
 
 
