@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub(super) allocated_bytes: u64,
     pub(super) used_elsewhere_bytes: u64,
     pub(super) is_of_team: bool,
+    /// Writes so far, as far as they may meet others.
+    pub(super) writes: u64,
     /// Cursors of earlier generations are told to begin again.
     pub(super) generation: u64,
     trees: BTreeMap<u64, Tree>,
@@ -46,6 +48,7 @@ impl Account {
             allocated_bytes: ALLOCATED_BYTES,
             used_elsewhere_bytes: 0,
             is_of_team: false,
+            writes: 0,
             generation: 0,
             trees: BTreeMap::from([(HOME, Tree::new(HOME))]),
             folders: BTreeMap::new(),

@@ -90,18 +90,40 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// The other write that a write meets.
-    fn contention(&self) -> Option<Contention> {
+    /// How writes hear of others now, if they meet any.
+    fn contention_now(&self) -> Option<Contention> {
         match self.fault {
             Some(Fault::TooManyWriteOperations(contention)) => Some(contention),
             _ => self.account.behaviour.contention,
         }
     }
 
-    fn check_batch_contention(&self, function: &str) -> Result<(), Failure> {
-        match self.contention() {
-            Some(contention @ Contention::Status { .. }) => Err(contention.failure(function)),
+    /// The other write that this one meets.
+    fn contention(&mut self) -> Option<Contention> {
+        let contention = self.contention_now()?;
+        if matches!(self.fault, Some(Fault::TooManyWriteOperations(_))) {
+            return Some(contention);
+        }
+        self.account.writes += 1;
+        let every = self.account.behaviour.contention_every.max(1);
+        self.account.writes.is_multiple_of(every).then_some(contention)
+    }
+
+    /// Refuses a batch as a whole where that is how it hears of another write; else its entries hear of it.
+    fn check_batch_contention(&mut self, function: &str) -> Result<(), Failure> {
+        match self.contention_now() {
+            Some(Contention::Status { .. }) => {
+                self.contention().map_or(Ok(()), |contention| Err(contention.failure(function)))
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// The other write that an entry of a batch meets.
+    fn entry_contention(&mut self) -> Option<Contention> {
+        match self.contention_now() {
+            Some(Contention::Status { .. }) => None,
+            _ => self.contention(),
         }
     }
 
@@ -155,7 +177,7 @@ impl Call<'_> {
             };
             let path = if function == "files/delete_batch" { "path_write" } else { "path" };
             let busy = tag("too_many_write_operations");
-            match self.contention() {
+            match self.entry_contention() {
                 Some(Contention::Path) => tagged("failure", tagged(path, busy)),
                 Some(_) => tagged("failure", busy),
                 None if is_busy => tagged("failure", busy),

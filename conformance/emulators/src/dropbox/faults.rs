@@ -77,8 +77,10 @@ pub struct Behaviour {
     pub takes_raw_headers: bool,
     /// What arrived of an append that was cut is kept.
     pub keeps_cut_appends: bool,
-    /// Every write meets another one, until this is off again.
+    /// Writes meet other ones, until this is off again.
     pub contention: Option<Contention>,
+    /// Which writes do so: all with 1, every other one with 2, and so on.
+    pub contention_every: u64,
 }
 
 impl Default for Behaviour {
@@ -94,6 +96,7 @@ impl Default for Behaviour {
             takes_raw_headers: false,
             keeps_cut_appends: false,
             contention: None,
+            contention_every: 1,
         }
     }
 }

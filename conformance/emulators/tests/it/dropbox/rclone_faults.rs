@@ -130,6 +130,30 @@ fn rclone_waits_for_other_writes() {
 }
 
 #[test]
+fn rclone_gets_many_files_past_other_writes() {
+    for contention in [Contention::Path, Contention::Operation] {
+        let dropbox = Dropbox::start();
+        dropbox.behave(|behaviour| {
+            behaviour.contention = Some(contention);
+            behaviour.contention_every = 3;
+        });
+        let rclone = Rclone::with(&dropbox);
+        let source = rclone.local("source");
+        std::fs::create_dir(&source).unwrap();
+        for number in 0..40 {
+            std::fs::write(source.join(format!("{number}")), noise(3000, number)).unwrap();
+        }
+        let options = ["--transfers=8", "--dropbox-chunk-size=1Ki", "--dropbox-batch-mode=off"];
+        rclone.ok(&[&["copy", source.to_str().unwrap(), "box:many"], &options[..]].concat());
+        let wanted = (0..40).map(|number| (format!("/many/{number}"), noise(3000, number))).collect();
+        assert_eq!(stored(&dropbox), wanted);
+        let calls = dropbox.calls();
+        let refused = calls.iter().filter(|called| called.answer.to_string().contains("too_many_write_operations"));
+        assert!(refused.count() >= 13);
+    }
+}
+
+#[test]
 fn rclone_notices_a_wrong_checksum() {
     let copied = copy(vec![Rule::always(Effect::Vendor(Fault::WrongHash)).path("/finish_batch_v2")], &[]);
     assert!(!copied.said.success);
