@@ -116,6 +116,7 @@ impl Tree {
         now: Timestamp,
     ) -> Result<&Node, Value> {
         let place = self.place_to_write(target).map_err(|error| tagged("path_write", error))?;
+        place.check_names().map_err(|error| tagged("path_write", error))?;
         let Some((_, revision)) = self.revision(rev) else { return Err(tag("invalid_revision")) };
         let revision = revision.clone();
         if self.live(&place.lower).is_some_and(|node| node.file().is_none()) {

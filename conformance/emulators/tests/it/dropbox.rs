@@ -3,6 +3,7 @@
 mod by_hand;
 mod rclone;
 mod rclone_faults;
+mod rules;
 mod sdk;
 mod sdk_access;
 mod tables;

@@ -237,6 +237,12 @@ assert box.files_copy_v2("/new/x", "/f/x").metadata.id != restored.id
 assert refused(ApiError, box.files_move_v2, "/nothing", "/y").get_from_lookup().is_not_found()
 assert refused(ApiError, box.files_move_v2, "/f/x", "/new/x").get_to().get_conflict().is_file()
 assert refused(ApiError, box.files_move_v2, "/f", "/f/g").is_cant_move_folder_into_itself()
+assert refused(ApiError, box.files_move_v2, "/f/x", "/f/Thumbs.db").get_to().is_disallowed_name()
+assert refused(ApiError, box.files_copy_v2, "/f/x", "/f/x/y").is_duplicated_or_nested_paths()
+assert refused(ApiError, box.files_copy_v2, "/f/x", "/new/x/y").get_to().get_conflict().is_file_ancestor()
+assert refused(ApiError, box.files_create_folder_v2, "/.dropbox").get_path().is_disallowed_name()
+assert refused(ApiError, box.files_restore, "/desktop.ini", first.rev).get_path_write().is_disallowed_name()
+assert refused(ApiError, box.files_restore, "/f/x", "0123456789").is_invalid_revision()
 assert refused(ApiError, box.files_upload, b"other", "/f/y", content_hash="0" * 64).is_content_hash_mismatch()
 "#,
     );
