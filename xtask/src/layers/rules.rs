@@ -8,7 +8,7 @@ pub(super) enum Layer {
     Core,
     Engine,
     Snapshotter,
-    /// `backends/http`: what the backends that speak HTTP share.
+    /// `backends/http` and `backends/oauth`: what the backends that speak HTTP share.
     Http,
     Backend,
     Conformance,
@@ -31,7 +31,7 @@ impl Layer {
             ("backup-core", None) => Core,
             ("backup-engine", None) => Engine,
             ("snapshotters", Some(_)) => Snapshotter,
-            ("backends", Some("http")) => Http,
+            ("backends", Some("http" | "oauth")) => Http,
             ("backends", Some(_)) => Backend,
             ("conformance", None) => Conformance,
             ("conformance", Some(_)) => Emulator,
@@ -48,8 +48,8 @@ impl Layer {
     fn may_use(self) -> &'static [Self] {
         match self {
             Core => &[],
-            Engine | Snapshotter | Http | Conformance => &[Core],
-            Backend => &[Core, Http],
+            Engine | Snapshotter | Conformance => &[Core],
+            Http | Backend => &[Core, Http],
             Emulator => &[Core, Conformance, Emulator],
             Service => &[Core, Engine],
             Server => &[Core, Engine, Service, Server],

