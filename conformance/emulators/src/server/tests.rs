@@ -178,6 +178,22 @@ async fn requests_are_held_until_the_gate_opens() {
     assert_eq!(server.trace().most_at_once(), 2);
 }
 
+#[tokio::test]
+async fn requests_that_nobody_waits_for_any_more_are_traced() {
+    let (server, client, url) = started();
+    let gate = Gate::new();
+    server.faults().add(Rule::once(Effect::DoAndHold(gate.clone())));
+    let waiting = tokio::spawn(async move { post(&client, &url, b"b").await });
+    gate.arrived(1).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    // Its end is nobody's event but the emulator's; that ends with the emulator at the latest.
+    let trace = server.trace().clone();
+    drop(server);
+    let seen = trace.exchanges();
+    assert_eq!((seen.len(), seen[0].request_bytes, seen[0].status), (1, 1, None));
+}
+
 #[test]
 fn nobody_listens_when_it_was_dropped() {
     let (server, _, _) = started();
