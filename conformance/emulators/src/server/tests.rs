@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::{Certificate as Trusted, Client, Error, Proxy};
@@ -9,6 +10,7 @@ use crate::fault::Rule;
 /// Says what it was sent; the fault makes it shout.
 #[derive(Debug, Default)]
 struct Echo {
+    answered: AtomicUsize,
     cut: Mutex<Vec<Bytes>>,
 }
 
@@ -16,6 +18,7 @@ impl Vendor for Echo {
     type Fault = char;
 
     fn answer(&self, request: &Request, fault: Option<&char>) -> Reply {
+        self.answered.fetch_add(1, Ordering::SeqCst);
         let mut body = request.body.to_vec();
         body.extend(fault.map(|c| *c as u8));
         Reply::new(200).header("x-host", &request.host).body("text/plain", body)
@@ -160,8 +163,33 @@ async fn replies_are_cut_stalled_shortened_and_changed_on_the_way() {
 }
 
 #[tokio::test]
+async fn requests_are_done_or_not_as_the_fault_says() {
+    let (server, client, url, echo) = started_with_echo();
+    let broken = || Reply::new(500);
+    let gate = Gate::new();
+    gate.open();
+    let effects = [
+        (Effect::Answer(broken()), 0),
+        (Effect::DoAndAnswer(broken()), 1),
+        (Effect::DoAndCut, 1),
+        (Effect::CutRequest { after_bytes: 1 }, 0),
+        (Effect::CutReply { after_bytes: 0 }, 1),
+        (Effect::ShortenReply { to_bytes: 0 }, 1),
+        (Effect::Hold(gate.clone()), 1),
+        (Effect::DoAndHold(gate), 1),
+        (Effect::Vendor('x'), 1),
+    ];
+    for (effect, done) in effects {
+        let before = echo.answered.load(Ordering::SeqCst);
+        server.faults().add(Rule::once(effect.clone()));
+        let told = post(&client, &url, b"hello").await;
+        assert_eq!(echo.answered.load(Ordering::SeqCst) - before, done, "{effect:?}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_held_until_the_gate_opens() {
-    let (server, client, url) = started();
+    let (server, client, url, echo) = started_with_echo();
     let gate = Gate::new();
     server.faults().add(Rule::once(Effect::Hold(gate.clone())));
     server.faults().add(Rule::once(Effect::DoAndHold(gate.clone())));
@@ -171,6 +199,7 @@ async fn requests_are_held_until_the_gate_opens() {
     });
     gate.arrived(2).await;
     assert_eq!(server.trace().exchanges().len(), 0);
+    assert_eq!(echo.answered.load(Ordering::SeqCst), 1);
     gate.open();
     for post in posts {
         assert_eq!(post.await.unwrap().unwrap().0, 200);
