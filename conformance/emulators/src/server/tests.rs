@@ -110,6 +110,10 @@ async fn faults_happen_to_the_requests_that_their_rules_pick() {
     let always = faults.add(Rule::always(Effect::DoAndAnswer(Reply::new(500))).query("never"));
     assert_eq!(statuses().await, [200, 200, 200, 200]);
     assert_eq!(faults.met(always), 0);
+    let third = faults.add(Rule::always(Effect::Answer(Reply::new(503))).after(1).every(3));
+    assert_eq!(statuses().await, [200, 200, 200, 503]);
+    assert_eq!(statuses().await, [200, 200, 503, 200]);
+    faults.remove(third);
     faults.add(Rule::once(Effect::Vendor('!')));
     assert_eq!(post(&client, &url, b"b").await.unwrap().1, &b"b!"[..]);
     faults.add(Rule::always(Effect::Answer(Reply::new(400))));
