@@ -50,6 +50,12 @@ assert error.is_missing_scope() and error.get_missing_scope().required_scope == 
 without = dropbox.Dropbox(oauth2_refresh_token=result.refresh_token, app_key=GIVEN["app_key"])
 refused(BadInputError, without.files_list_folder, "")
 
+# Some functions are for apps, whoever their users are.
+app = dropbox.Dropbox(app_key=GIVEN["app_key"], app_secret=GIVEN["app_secret"])
+assert app.check_app("hello").result == "hello"
+other = dropbox.Dropbox(app_key=GIVEN["app_key"], app_secret="other")
+assert refused(AuthError, other.check_app, "hello").is_invalid_access_token()
+
 # What is revoked is over, with all that came from it.
 box.auth_token_revoke()
 assert refused(AuthError, box.check_user).is_invalid_access_token()
