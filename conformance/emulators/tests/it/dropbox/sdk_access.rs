@@ -30,6 +30,12 @@ except requests.HTTPError as error:
 else:
     raise AssertionError("a code was good twice")
 
+# Whoever else comes by the code can't answer the challenge.
+flow = DropboxOAuth2FlowNoRedirect(GIVEN["app_key"], use_pkce=True, token_access_type="offline")
+code = re.search("<code>(.*)</code>", requests.get(flow.start()).text).group(1)
+flow.code_verifier = "x" * 64
+assert refused(requests.HTTPError, flow.finish, code).__class__ is requests.HTTPError
+
 # With a secret, the code goes to an address of this machine, with the state.
 session = {}
 flow = DropboxOAuth2Flow(
