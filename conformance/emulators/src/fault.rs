@@ -57,6 +57,7 @@ pub struct Rule<F> {
     path_part: Option<String>,
     query_part: Option<String>,
     skip: u64,
+    every: u64,
     times: u64,
     effect: Effect<F>,
 }
@@ -64,7 +65,7 @@ pub struct Rule<F> {
 impl<F> Rule<F> {
     /// A rule that picks every request, once.
     pub fn once(effect: Effect<F>) -> Self {
-        Self { host: None, method: None, path_part: None, query_part: None, skip: 0, times: 1, effect }
+        Self { host: None, method: None, path_part: None, query_part: None, skip: 0, every: 1, times: 1, effect }
     }
 
     /// A rule that picks every request, always.
@@ -104,6 +105,17 @@ impl<F> Rule<F> {
     #[must_use]
     pub fn after(mut self, skip: u64) -> Self {
         self.skip = skip;
+        self
+    }
+
+    /// Of those that are left picks every n-th, beginning with the n-th.
+    ///
+    /// # Panics
+    /// When it is 0.
+    #[must_use]
+    pub fn every(mut self, every: u64) -> Self {
+        assert!(every > 0, "every 0th request is none");
+        self.every = every;
         self
     }
 
@@ -190,7 +202,8 @@ impl<F: Clone> Faults<F> {
         self.scripts(|scripts| {
             for script in scripts.iter_mut().filter(|script| !script.is_removed && script.rule.matches(request)) {
                 script.seen += 1;
-                if script.seen > script.rule.skip && script.met < script.rule.times {
+                let due = script.seen.saturating_sub(script.rule.skip);
+                if due > 0 && due.is_multiple_of(script.rule.every) && script.met < script.rule.times {
                     script.met += 1;
                     return Some(script.rule.effect.clone());
                 }

@@ -136,35 +136,37 @@ async fn exchange<V: Vendor>(
     shared: &Shared<V>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<ReplyBody>, Cut> {
-    let running = shared.trace.begin();
     let (parts, body) = request.into_parts();
     let mut request = begun(&parts);
+    let mut running = shared.trace.begin(exchange_of(&request));
     let effect = shared.faults.effect(&request);
     let limit = match &effect {
         Some(Effect::CutRequest { after_bytes }) => *after_bytes,
         _ => MAX_BODY_BYTES,
     };
     let is_whole = read(body, limit, &mut request).await;
-    let is_cut = !is_whole || matches!(effect, Some(Effect::CutRequest { .. }));
-    let outcome = if is_cut {
+    running.exchange.request_bytes = request.body.len() as u64;
+    if !is_whole || matches!(effect, Some(Effect::CutRequest { .. })) {
         shared.vendor.cut(&request);
-        Err(Cut)
-    } else {
-        answer(shared, &request, effect).await
-    };
-    let sent = outcome.as_ref().ok();
-    shared.trace.add(Exchange {
-        host: request.host,
+        return Err(Cut);
+    }
+    let (reply, end) = answer(shared, &request, effect).await?;
+    running.exchange.status = Some(reply.status.as_u16());
+    running.exchange.reply_bytes = reply.body.len() as u64;
+    Ok(response(reply, end))
+}
+
+fn exchange_of(request: &Request) -> Exchange {
+    Exchange {
+        host: request.host.clone(),
         method: request.method.to_string(),
-        path: request.path,
-        query: request.query,
-        content_range: request.headers.get("content-range").and_then(|value| value.to_str().ok()).map(str::to_owned),
-        request_bytes: request.body.len() as u64,
-        status: sent.map(|(reply, _)| reply.status.as_u16()),
-        reply_bytes: sent.map_or(0, |(reply, _)| reply.body.len() as u64),
-    });
-    drop(running);
-    outcome.map(|(reply, end)| response(reply, end))
+        path: request.path.clone(),
+        query: request.query.clone(),
+        content_range: request.header("content-range").map(str::to_owned),
+        request_bytes: 0,
+        status: None,
+        reply_bytes: 0,
+    }
 }
 
 /// What is known of a request before its body has come.

@@ -66,31 +66,32 @@ impl Trace {
         });
     }
 
-    /// A request begins; it ends when the result is dropped.
-    pub(crate) fn begin(&self) -> Running {
+    /// A request begins. It ends, and is kept as far as it came, when the result is dropped: also where the client goes away.
+    pub(crate) fn begin(&self, exchange: Exchange) -> Running {
         self.kept(|kept| {
             kept.running += 1;
             kept.most_at_once = kept.most_at_once.max(kept.running);
         });
-        Running(self.clone())
-    }
-
-    pub(crate) fn add(&self, exchange: Exchange) {
-        self.kept(|kept| {
-            if kept.exchanges.len() == MAX_KEPT {
-                kept.exchanges.pop_front();
-            }
-            kept.exchanges.push_back(exchange);
-        });
+        Running { trace: self.clone(), exchange }
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(crate) struct Running(Trace);
+pub(crate) struct Running {
+    trace: Trace,
+    pub(crate) exchange: Exchange,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kept(|kept| kept.running -= 1);
+        let exchange = self.exchange.clone();
+        self.trace.kept(|kept| {
+            kept.running -= 1;
+            if kept.exchanges.len() == MAX_KEPT {
+                kept.exchanges.pop_front();
+            }
+            kept.exchanges.push_back(exchange);
+        });
     }
 }

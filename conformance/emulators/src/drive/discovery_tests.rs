@@ -10,7 +10,8 @@ use super::metadata::{Metadata, Purpose};
 use super::operation::{Call, GENERAL, OPERATIONS, Takes};
 use super::plant::Plant;
 use super::schema::{
-    ABOUT, CHANGE_LIST, DRIVE, DRIVE_LIST, FILE_FIELDS, FILE_LIST, GENERATED_IDS, Kind, START_PAGE_TOKEN, Shape, Write,
+    ABOUT, CHANGE_LIST, DRIVE, DRIVE_LIST, FILE_FIELDS, FILE_LIST, GENERATED_IDS, Kind, START_PAGE_TOKEN, Shape,
+    WITHIN, Write,
 };
 use super::state::{Corpus, SharedDrive, State};
 use crate::clock::Clock;
@@ -116,6 +117,24 @@ fn fields_of_files_are_those_that_are_described_and_none_is_written_that_is_told
             Kind::Other => true,
         };
         assert!(agrees, "{}: {:?} and {property}", field.name, field.kind);
+    }
+}
+
+#[test]
+fn fields_within_fields_are_written_as_described() {
+    // The description doesn't say who sets it; it is there when something else is set.
+    const TOLD: &str = "restrictionTime";
+    let document = document();
+    let schemas = &document["schemas"];
+    for (outer, inner) in WITHIN {
+        let described = &schemas["File"]["properties"][outer];
+        let described = described.get("items").unwrap_or(described);
+        let described = described["$ref"].as_str().map_or(described, |name| &schemas[name]);
+        let properties = described["properties"].as_object().unwrap();
+        let is_told = |property: &Value| property["description"].as_str().unwrap().starts_with("Output only");
+        let writable = properties.iter().filter(|(name, property)| *name != TOLD && !is_told(property));
+        let writable: BTreeSet<&str> = writable.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(inner.iter().copied().collect::<BTreeSet<_>>(), writable, "{outer}");
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::account::Caller;
 use super::refusal::Refusal;
 use super::resource::read_time;
-use super::schema::{FILE_FIELDS, Kind, Write};
+use super::schema::{FILE_FIELDS, Kind, WITHIN, Write};
 use super::state::{Node, SHORTCUT, State};
 
 /// The longest key and value of a property together, in bytes.
@@ -54,6 +54,10 @@ impl Metadata {
                     return Err(Refusal::new(403, "fieldNotWritable", message));
                 }
             }
+            let within = WITHIN.iter().find(|(outer, _)| outer == name).map(|(_, inner)| *inner);
+            if let Some(inner) = within.and_then(|known| unwritable(value, known)) {
+                return Err(Refusal::malformed(format!("'{inner}' can't be written in '{name}'.")));
+            }
             if !fits(field.kind, value) {
                 return Err(Refusal::invalid(name, format!("Invalid value for field '{name}'")));
             }
@@ -86,6 +90,13 @@ impl Metadata {
     pub(super) fn default_mime(&mut self, mime: &str) {
         self.0.entry("mimeType").or_insert_with(|| mime.into());
     }
+}
+
+/// A field within a field, or within one of its items, that can't be written.
+fn unwritable<'a>(value: &'a Value, known: &[&str]) -> Option<&'a str> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let names = items.iter().filter_map(Value::as_object).flat_map(Map::keys);
+    names.map(String::as_str).find(|name| !known.contains(name))
 }
 
 fn fits(kind: Kind, value: &Value) -> bool {

@@ -71,6 +71,13 @@ const fn beyond(name: &'static str) -> Field {
     Field { name, shape: Shape::Open, write: Write::NotEmulated, kind: Kind::Other }
 }
 
+/// What a program may write within fields that have fields of their own.
+pub(super) const WITHIN: [(&str, &[&str]); 3] = [
+    ("contentHints", &["indexableText", "thumbnail"]),
+    ("contentRestrictions", &["ownerRestricted", "readOnly", "reason"]),
+    ("shortcutDetails", &["targetId"]),
+];
+
 const USER_FIELDS: &[(&str, Shape)] = &[
     ("displayName", Shape::Leaf),
     ("emailAddress", Shape::Leaf),

@@ -22,6 +22,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// How long a session waits for the next chunk.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Sessions that are remembered. When there are more, those that are done or expired are forgotten.
+const MAX_REMEMBERED: usize = 1_000;
+
 /// An upload that is not done, or was done lately.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -105,6 +108,10 @@ impl State {
             expires_ms: self.clock.now_ms() + life_ms,
             done: None,
         };
+        if self.sessions.len() >= MAX_REMEMBERED {
+            let now_ms = self.clock.now_ms();
+            self.sessions.retain(|_, session| !session.is_done() && now_ms < session.expires_ms);
+        }
         self.sessions.insert(id.clone(), session);
         Ok(Reply::new(200).header("location", &place).header("x-guploader-uploadid", &id))
     }

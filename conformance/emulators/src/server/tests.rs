@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::{Certificate as Trusted, Client, Error, Proxy};
@@ -9,6 +10,7 @@ use crate::fault::Rule;
 /// Says what it was sent; the fault makes it shout.
 #[derive(Debug, Default)]
 struct Echo {
+    answered: AtomicUsize,
     cut: Mutex<Vec<Bytes>>,
 }
 
@@ -16,6 +18,7 @@ impl Vendor for Echo {
     type Fault = char;
 
     fn answer(&self, request: &Request, fault: Option<&char>) -> Reply {
+        self.answered.fetch_add(1, Ordering::SeqCst);
         let mut body = request.body.to_vec();
         body.extend(fault.map(|c| *c as u8));
         Reply::new(200).header("x-host", &request.host).body("text/plain", body)
@@ -107,6 +110,10 @@ async fn faults_happen_to_the_requests_that_their_rules_pick() {
     let always = faults.add(Rule::always(Effect::DoAndAnswer(Reply::new(500))).query("never"));
     assert_eq!(statuses().await, [200, 200, 200, 200]);
     assert_eq!(faults.met(always), 0);
+    let third = faults.add(Rule::always(Effect::Answer(Reply::new(503))).after(1).every(3));
+    assert_eq!(statuses().await, [200, 200, 200, 503]);
+    assert_eq!(statuses().await, [200, 200, 503, 200]);
+    faults.remove(third);
     faults.add(Rule::once(Effect::Vendor('!')));
     assert_eq!(post(&client, &url, b"b").await.unwrap().1, &b"b!"[..]);
     faults.add(Rule::always(Effect::Answer(Reply::new(400))));
@@ -160,8 +167,33 @@ async fn replies_are_cut_stalled_shortened_and_changed_on_the_way() {
 }
 
 #[tokio::test]
+async fn requests_are_done_or_not_as_the_fault_says() {
+    let (server, client, url, echo) = started_with_echo();
+    let broken = || Reply::new(500);
+    let gate = Gate::new();
+    gate.open();
+    let effects = [
+        (Effect::Answer(broken()), 0),
+        (Effect::DoAndAnswer(broken()), 1),
+        (Effect::DoAndCut, 1),
+        (Effect::CutRequest { after_bytes: 1 }, 0),
+        (Effect::CutReply { after_bytes: 0 }, 1),
+        (Effect::ShortenReply { to_bytes: 0 }, 1),
+        (Effect::Hold(gate.clone()), 1),
+        (Effect::DoAndHold(gate), 1),
+        (Effect::Vendor('x'), 1),
+    ];
+    for (effect, done) in effects {
+        let before = echo.answered.load(Ordering::SeqCst);
+        server.faults().add(Rule::once(effect.clone()));
+        let told = post(&client, &url, b"hello").await;
+        assert_eq!(echo.answered.load(Ordering::SeqCst) - before, done, "{effect:?}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_held_until_the_gate_opens() {
-    let (server, client, url) = started();
+    let (server, client, url, echo) = started_with_echo();
     let gate = Gate::new();
     server.faults().add(Rule::once(Effect::Hold(gate.clone())));
     server.faults().add(Rule::once(Effect::DoAndHold(gate.clone())));
@@ -171,11 +203,28 @@ async fn requests_are_held_until_the_gate_opens() {
     });
     gate.arrived(2).await;
     assert_eq!(server.trace().exchanges().len(), 0);
+    assert_eq!(echo.answered.load(Ordering::SeqCst), 1);
     gate.open();
     for post in posts {
         assert_eq!(post.await.unwrap().unwrap().0, 200);
     }
     assert_eq!(server.trace().most_at_once(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_nobody_waits_for_any_more_are_traced() {
+    let (server, client, url) = started();
+    let gate = Gate::new();
+    server.faults().add(Rule::once(Effect::DoAndHold(gate.clone())));
+    let waiting = tokio::spawn(async move { post(&client, &url, b"b").await });
+    gate.arrived(1).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    // Its end is nobody's event but the emulator's; that ends with the emulator at the latest.
+    let trace = server.trace().clone();
+    drop(server);
+    let seen = trace.exchanges();
+    assert_eq!((seen.len(), seen[0].request_bytes, seen[0].status), (1, 1, None));
 }
 
 #[test]

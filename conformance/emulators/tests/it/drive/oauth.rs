@@ -184,6 +184,9 @@ async fn codes_are_redeemed_by_whoever_asked_for_them() {
         let told = person.token(&with(redeem(&code), &changes)).await;
         assert_eq!((told.0, &told.1["error"]), (status, &error.into()), "{changes:?}");
     }
+    let revoked = person.code(&[]).await;
+    person.account.revoke();
+    assert_eq!(person.token(&redeem(&revoked)).await.1["error"], "invalid_grant");
     let late = person.code(&[]).await;
     person.drive.clock().advance(Duration::from_secs(600));
     assert_eq!(person.token(&redeem(&late)).await.1["error"], "invalid_grant");
@@ -215,6 +218,9 @@ async fn tokens_end_by_time_by_rotation_and_by_revocation() {
     person.drive.clock().advance(Duration::from_secs(1));
     assert!(!person.is_good(token).await);
 
+    person.drive.register("other", "other secret");
+    let by_another = with(person.refresh(&refresh_token), &[("client_id", "other"), ("client_secret", "other secret")]);
+    assert_eq!(person.token(&by_another).await.1["error"], "invalid_grant");
     person.drive.set(|knobs| knobs.rotates_refresh_tokens = true);
     let next = access(&refresh_token).await["refresh_token"].as_str().unwrap().to_owned();
     assert_eq!(access(&refresh_token).await["error"], "invalid_grant");

@@ -343,6 +343,28 @@ fn uploads_that_are_cut_go_on() {
 }
 
 #[test]
+fn downloads_that_are_cut_go_on_and_those_that_are_wrong_are_noticed() {
+    let rclone = Rclone::new();
+    let bytes = rclone.make("big", 1 << 20);
+    rclone.run(&["copy", "here", "g:there"]).ok();
+    let faults = rclone.drive.faults();
+    let cut = faults.add(Rule::once(Effect::CutReply { after_bytes: 300_000 }).query("alt=media"));
+    let lost = faults.add(Rule::once(Effect::DoAndCut).query("alt=media"));
+    let copy = ["copy", "g:there", "back"];
+    rclone.run(&copy).ok();
+    assert_eq!((faults.met(cut), faults.met(lost)), (1, 1));
+    assert_eq!(read(&rclone.folder("back"))["big"], bytes);
+    for effect in [Effect::FlipReply { at_byte: 700_000 }, Effect::ShortenReply { to_bytes: 700_000 }] {
+        std::fs::remove_dir_all(rclone.folder("back")).unwrap();
+        let wrong = faults.add(Rule::once(effect).query("alt=media"));
+        let said = rclone.run(&[&copy[..], &["--low-level-retries=1"]].concat()).failed();
+        assert!(said.contains("corrupted on transfer"), "{said}");
+        assert_eq!(faults.met(wrong), 1);
+        assert_eq!(read(&rclone.folder("back")).len(), 0);
+    }
+}
+
+#[test]
 fn sessions_that_are_lost_are_begun_again() {
     let rclone = Rclone::new();
     let bytes = rclone.make("big", 1 << 20);

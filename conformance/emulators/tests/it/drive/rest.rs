@@ -132,6 +132,7 @@ async fn what_is_not_known_is_refused() {
         ("POST", "/drive/v3/files".to_owned(), json!({"name": 1})),
         ("POST", "/drive/v3/files".to_owned(), json!({"modifiedTime": "yesterday"})),
         ("POST", "/drive/v3/files".to_owned(), json!(["name"])),
+        ("POST", "/drive/v3/files".to_owned(), json!({"contentRestrictions": [{"readOnly": true, "nosuch": 1}]})),
         ("POST", "/drive/v3/files?addParents=x".to_owned(), json!({"name": "x"})),
         ("POST", "/drive/v3/files?uploadType=media".to_owned(), json!({"name": "x"})),
         ("POST", "/upload/drive/v3/files".to_owned(), json!({"name": "x"})),
