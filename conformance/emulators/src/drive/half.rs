@@ -98,6 +98,9 @@ impl State {
         if request.headers.contains_key("content-encoding") {
             return Err(Refusal::not_emulated("bodies that are compressed"));
         }
+        if request.headers.contains_key("x-http-method-override") {
+            return Err(Refusal::not_emulated("another method than the request's own"));
+        }
         let (shape, usual) = told(call.operation.action);
         let selection = Selection::parse(call.fields().unwrap_or(usual), shape)?;
         let value: Value = match call.operation.action {

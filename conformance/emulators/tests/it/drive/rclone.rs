@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backup_test_emulators::drive::{Account, DriveFault, Plant, Scope, refusal};
 use backup_test_emulators::{ConnectProxy, Effect, GoogleDrive, Reply, Rule};
+use backup_test_servers::{BadLine, Trouble};
 use tempfile::TempDir;
 
 use crate::programs::{Ran, command, run, run_with_input};
@@ -340,6 +341,23 @@ fn uploads_that_are_cut_go_on() {
     assert_eq!(trouble.map(|rule| faults.met(rule)), [1; 4]);
     // One session was enough.
     assert_eq!(rclone.drive.trace().count(|e| e.path.contains("/upload/") && !e.query.contains("upload_id=")), 1);
+}
+
+#[test]
+fn files_arrive_and_come_back_over_a_line_that_is_cut() {
+    let mut rclone = Rclone::new();
+    let sizes = [1, 20_000, 300_000, 900_000, 2_500_000];
+    let names = sizes.map(|len| (format!("in/{len}"), len));
+    let files: BTreeMap<_, _> = names.map(|(name, len)| (name.clone(), rclone.make(&name, len))).into();
+    let line = BadLine::to(rclone.drive.port(), Trouble::Cut, 2, 400_000, 20_261_122);
+    rclone.proxy = ConnectProxy::to(line.port());
+    // In sessions alone: what is made in one request is made twice when its reply is lost.
+    let patient = ["--low-level-retries=30", "--drive-chunk-size=256k", "--drive-upload-cutoff=0"];
+    rclone.run(&[&["copy", "here", "g:there"], &patient[..]].concat()).ok();
+    assert_eq!(rclone.stored("there"), files);
+    rclone.run(&[&["copy", "g:there", "back"], &patient[..]].concat()).ok();
+    assert_eq!(read(&rclone.folder("back")), files);
+    assert!(line.met() > 3, "only {} connections were cut", line.met());
 }
 
 #[test]
