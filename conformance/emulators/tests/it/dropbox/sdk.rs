@@ -171,6 +171,10 @@ assert [result.is_success() for result in results] == [True, True, False]
 assert results[1].get_success().size == 1000
 assert results[2].get_failure().get_lookup_failed().is_not_closed()
 box.files_upload_session_append_v2(b"", UploadSessionCursor(ids[2], 2000), close=True)
+# No data comes with an entry, so its checksum can only be that of nothing.
+other = [UploadSessionFinishArg(finish[2].cursor, finish[2].commit, content_hash="0" * 64)]
+refusal = box.files_upload_session_finish_batch_v2(other).entries[0].get_failure()
+assert refusal.is_content_hash_mismatch()
 launch = box.files_upload_session_finish_batch(finish[2:])
 assert refused(ApiError, box.files_upload_session_finish_batch_check, "unknown").is_invalid_async_job_id()
 assert refused(ApiError, box.files_delete_batch_check, launch.get_async_job_id()).is_invalid_async_job_id()
@@ -227,6 +231,7 @@ assert box.files_delete_v2("/f/x", parent_rev=second.rev).metadata == second
 assert conflict(b"x", "/f/x", mode=WriteMode.update(second.rev), strict_conflict=True).get_conflict().is_file()
 assert refused(ApiError, box.files_download, "/f/x").get_path().is_not_found()
 assert refused(ApiError, box.files_download, "/f").get_path().is_not_file()
+assert refused(ApiError, box.files_get_metadata, "/f/x").get_path().is_not_found()
 assert isinstance(box.files_get_metadata("/f/x", include_deleted=True), files.DeletedMetadata)
 restored = box.files_restore("/f/x", first.rev)
 assert restored.size == 3

@@ -30,6 +30,12 @@ except requests.HTTPError as error:
 else:
     raise AssertionError("a code was good twice")
 
+# Whoever else comes by the code can't answer the challenge.
+flow = DropboxOAuth2FlowNoRedirect(GIVEN["app_key"], use_pkce=True, token_access_type="offline")
+code = re.search("<code>(.*)</code>", requests.get(flow.start()).text).group(1)
+flow.code_verifier = "x" * 64
+assert refused(requests.HTTPError, flow.finish, code).__class__ is requests.HTTPError
+
 # With a secret, the code goes to an address of this machine, with the state.
 session = {}
 flow = DropboxOAuth2Flow(
@@ -49,6 +55,12 @@ error = refused(AuthError, secret.files_upload, b"", "/x")
 assert error.is_missing_scope() and error.get_missing_scope().required_scope == "files.content.write"
 without = dropbox.Dropbox(oauth2_refresh_token=result.refresh_token, app_key=GIVEN["app_key"])
 refused(BadInputError, without.files_list_folder, "")
+
+# Some functions are for apps, whoever their users are.
+app = dropbox.Dropbox(app_key=GIVEN["app_key"], app_secret=GIVEN["app_secret"])
+assert app.check_app("hello").result == "hello"
+other = dropbox.Dropbox(app_key=GIVEN["app_key"], app_secret="other")
+assert refused(AuthError, other.check_app, "hello").is_invalid_access_token()
 
 # What is revoked is over, with all that came from it.
 box.auth_token_revoke()
