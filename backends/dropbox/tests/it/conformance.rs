@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use backup_conformance::{FaultControl, Harness, RawView, Trouble};
 use backup_core::{StorageBackend, StorageResult};
 use backup_test_emulators::dropbox::Fault;
-use backup_test_emulators::{Effect, Rule};
+use backup_test_emulators::{Effect, Gate, Rule};
 
 use crate::account::{APP, APP_SECRET, Account};
 
@@ -17,13 +17,22 @@ const CUT_AFTER_BYTES: usize = 20_000;
 /// Entries of a page, so that a listing of some objects has more than one.
 const PAGE_ENTRIES: usize = 3;
 
-/// One case, one account.
-struct Place(Account);
+/// A read of 300,000 bytes is cut in its midst.
+const CUT_READ_AFTER_BYTES: usize = 100_000;
+
+/// One case, one account, and what requests wait for that stand still.
+struct Place(Account, Gate);
 
 const EXCUSES: &[(&str, &str)] = &[
     ("too_large_is_refused", "the largest object, 2 TiB, is too large for a test"),
     ("undeclared_create_has_no_effect", "create-only puts are declared"),
-    ("locked_object_resists", "Dropbox knows no retention"),
+    ("lock", "Dropbox knows no retention"),
+    ("cold", "Dropbox knows no cold storage"),
+    ("undeclared_digest_is_harmless", "digests are checked"),
+    (
+        "corrupted_put_is_noticed",
+        "no bit changes on a line with TLS; checksums that don't fit are tested beside the suite",
+    ),
     ("old_uploads_are_removed_and_nothing_else", "unfinished uploads can't be listed, and Dropbox forgets them"),
 ];
 
@@ -67,6 +76,31 @@ impl FaultControl for Place {
                 self.0.dropbox.behave(|behaviour| behaviour.page_entries = Some(PAGE_ENTRIES));
                 faults.add(Rule::always(Effect::Vendor(Fault::Unavailable)).path("/2/files/list_folder/continue"));
             }
+            Trouble::GetBreaks => {
+                faults.add(
+                    Rule::always(Effect::CutReply { after_bytes: CUT_READ_AFTER_BYTES }).path("/2/files/download"),
+                );
+            }
+            Trouble::AnswerLost => {
+                for path in ["/2/files/upload", "/2/files/delete_v2"] {
+                    faults.add(Rule::once(Effect::DoAndCut).path(path));
+                }
+            }
+            Trouble::Throttled { after } => {
+                let fault = Fault::TooManyRequests { retry_after_s: after.as_secs() };
+                faults.add(Rule::always(Effect::Vendor(fault)));
+            }
+            Trouble::ServerErrors => {
+                faults.add(Rule::always(Effect::Vendor(Fault::Unavailable)));
+            }
+            Trouble::Unreachable => {
+                faults.add(Rule::always(Effect::CutRequest { after_bytes: 0 }));
+            }
+            Trouble::Stalls => {
+                faults.add(Rule::always(Effect::Hold(self.1.clone())));
+            }
+            Trouble::TokenExpired => self.0.dropbox.expire_tokens(),
+            Trouble::TokenRevoked => self.0.dropbox.revoke_tokens(),
             _ => return false,
         }
         true
@@ -74,6 +108,7 @@ impl FaultControl for Place {
 
     async fn end(&self, _space: &str) {
         self.0.dropbox.faults().clear();
+        self.1.open();
         self.0.dropbox.behave(|behaviour| behaviour.page_entries = None);
     }
 }
@@ -101,4 +136,4 @@ impl RawView for Place {
     }
 }
 
-backup_conformance::suite! { Place(Account::new()) }
+backup_conformance::suite! { Place(Account::new(), Gate::new()) }
