@@ -1,5 +1,6 @@
 //! `backup backends`: the plug-ins of this program, and their options.
 
+mod login;
 mod trust;
 
 use backup_core::registry::{Descriptor, Family, OptionDoc, OptionKind};
@@ -41,8 +42,10 @@ struct AbsentLine {
 }
 
 pub(crate) async fn run(context: &Context, args: &BackendsArgs) -> Result<Exit, CliError> {
-    if let Some(BackendsCommand::Trust(args)) = &args.action {
-        return trust::run(context, args).await;
+    match &args.action {
+        Some(BackendsCommand::Trust(args)) => return trust::run(context, args).await,
+        Some(BackendsCommand::Login(args)) => return login::run(context, args).await,
+        None => {}
     }
     match &args.name {
         Some(name) => describe(context, name)?,
