@@ -273,6 +273,21 @@ pub(crate) enum BackendsCommand {
         after_help = "Example: backup backends trust sftp://me@nas/srv/backup\n\nThe server's own fingerprint is told there by:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     )]
     Trust(TrustArgs),
+    /// Ask a person for consent, where a store's service wants it, and keep the tokens.
+    #[command(
+        after_help = "Example: backup backends login 'dropbox:///laptop?app_key=KEY&tokens=/home/ana/.config/backup/dropbox.json'"
+    )]
+    Login(LoginArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The repository's address or its name in the configuration; the one of `-r` by default.
+    #[arg(value_name = "REPOSITORY")]
+    pub(crate) repository: Option<String>,
+    /// Let a browser on this machine bring the answer to this port, 0 for any that is free; otherwise a code is to be copied.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) browser_port: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use backup_core::{Snapshotter, SourceError};
 
 // A crate that nothing names is not linked, and its plug-ins would not be found.
+#[cfg(feature = "dropbox")]
+extern crate backup_backend_dropbox as _;
 #[cfg(feature = "local")]
 extern crate backup_backend_local as _;
 #[cfg(feature = "s3")]

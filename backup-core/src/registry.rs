@@ -19,7 +19,7 @@ mod url;
 use std::collections::BTreeMap;
 
 pub use contract::{
-    BackendConfig, ConflictConfig, ConnectContext, Introduction, InvalidConfig, OpenContext, RetentionConfig,
+    BackendConfig, ConflictConfig, ConnectContext, Introduction, InvalidConfig, Login, OpenContext, RetentionConfig,
     SourceConfig, Standing,
 };
 use decode::DecodeError;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::registry::{
-    BackendConfig, ConnectContext, Descriptor, InvalidConfig, InvalidUrl, OptionDoc, OptionKind, StoreUrl, Table,
+    BackendConfig, ConnectContext, Descriptor, InvalidConfig, InvalidUrl, Login, OptionDoc, OptionKind, StoreUrl, Table,
 };
 use backup_core::{SecretRef, StorageBackend, StorageResult};
 use serde::{Deserialize, Serialize};
 
 use crate::DropboxBackend;
 use crate::api::Hosts;
+use crate::login::login;
 
 const API: &str = "https://api.dropboxapi.com";
 const CONTENT: &str = "https://content.dropboxapi.com";
@@ -142,6 +143,9 @@ impl BackendConfig for DropboxConfig {
             }
             _ => {}
         }
+        if self.tokens.as_ref().is_some_and(|path| path.starts_with("~")) {
+            return Err(InvalidConfig::at("tokens", "begins with `~`, which only shells know; write the whole path"));
+        }
         check_endpoint("api_endpoint", self.api_endpoint.as_deref())?;
         check_endpoint("content_endpoint", self.content_endpoint.as_deref())?;
         check_endpoint("web_endpoint", self.web_endpoint.as_deref())?;
@@ -162,6 +166,14 @@ impl BackendConfig for DropboxConfig {
 
     async fn connect(&self, context: &ConnectContext) -> StorageResult<Arc<dyn StorageBackend>> {
         Ok(Arc::new(DropboxBackend::connect(self, context).await?))
+    }
+
+    async fn login(
+        &self,
+        context: &ConnectContext,
+        browser_port: Option<u16>,
+    ) -> StorageResult<Option<Box<dyn Login>>> {
+        login(self, context, browser_port).await.map(Some)
     }
 }
 
@@ -218,6 +230,7 @@ mod tests {
             "dropbox:///a",
             "dropbox:///a?app_key=k",
             "dropbox:///a?app_key=&tokens=/t",
+            "dropbox:///a?app_key=k&tokens=~/t",
             "dropbox:///a?app_key=k&tokens=/t&refresh_token=env:X",
             "dropbox:///a?app_key=k&tokens=/t&folder=b",
             "dropbox:///a/../b?app_key=k&tokens=/t",

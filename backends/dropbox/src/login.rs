@@ -1,11 +1,17 @@
 //! Where Dropbox gives consent and tokens.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 
 use backup_backend_http::{HttpClient, HttpOptions};
-use backup_backend_oauth::{Authorization, OAuthClient, OAuthProvider, TokenFile, TokenSource};
-use backup_core::registry::{BackendConfig, ConnectContext};
-use backup_core::{StorageError, StorageErrorKind, StorageOperation, StorageResult};
+use backup_backend_oauth::{
+    Authorization, Consent, Loopback, OAuthClient, OAuthError, OAuthProvider, TokenFile, TokenSource,
+};
+use backup_core::registry::{BackendConfig, ConnectContext, Login};
+use backup_core::{Clock, Secret, StorageError, StorageErrorKind, StorageOperation, StorageResult};
 
 use crate::DropboxConfig;
 
@@ -71,5 +77,63 @@ impl DropboxConfig {
             }
             None => Err(wrong("`tokens` is missing".to_owned())),
         }
+    }
+}
+
+/// A person who is asked for consent by Dropbox.
+#[derive(Debug)]
+struct DropboxLogin {
+    authorization: Authorization,
+    consent: Consent,
+    loopback: Option<Loopback>,
+    file: TokenFile,
+    clock: Arc<dyn Clock>,
+}
+
+fn told(error: OAuthError) -> StorageError {
+    error.into_error(StorageOperation::Connect)
+}
+
+/// Begins to ask; needs a file to keep the answer in.
+pub(crate) async fn login(
+    config: &DropboxConfig,
+    context: &ConnectContext,
+    browser_port: Option<u16>,
+) -> StorageResult<Box<dyn Login>> {
+    let file =
+        config.token_file().ok_or_else(|| wrong("`tokens` is missing: the file to keep tokens in".to_owned()))?;
+    let authorization = config.authorization(context).await?;
+    let loopback = match browser_port {
+        Some(port) => Some(Loopback::bind(port).await.map_err(told)?),
+        None => None,
+    };
+    let home = loopback.as_ref().map(Loopback::redirect_uri);
+    let consent = Consent::new(&authorization, home.as_deref()).map_err(told)?;
+    Ok(Box::new(DropboxLogin { authorization, consent, loopback, file, clock: Arc::clone(&context.clock) }))
+}
+
+#[async_trait]
+impl Login for DropboxLogin {
+    fn url(&self) -> &str {
+        self.consent.url()
+    }
+
+    fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    async fn with_code(self: Box<Self>, code: &Secret) -> StorageResult<()> {
+        let tokens = self.consent.complete(&self.authorization, code, &*self.clock).await.map_err(told)?;
+        let file = self.file;
+        let written = tokio::task::spawn_blocking(move || file.write(&tokens)).await;
+        let stopped =
+            |error| StorageError::new(StorageErrorKind::Cancelled, StorageOperation::Connect).with_source(error);
+        written.map_err(stopped)?.map_err(told)
+    }
+
+    async fn from_browser(mut self: Box<Self>, limit: Duration) -> StorageResult<()> {
+        let loopback = self.loopback.take().ok_or_else(|| wrong("no browser was asked for".to_owned()))?;
+        let code = loopback.wait(&self.consent, limit).await.map_err(told)?;
+        self.with_code(&code).await
     }
 }

@@ -1,5 +1,6 @@
 //! `backup backends`: the plug-ins of this program, and their options.
 
+mod login;
 mod trust;
 
 use backup_core::registry::{Descriptor, Family, OptionDoc, OptionKind};
@@ -46,6 +47,7 @@ pub(crate) async fn run(context: &Context, args: BackendsArgs) -> Result<Exit, C
         #[cfg(feature = "conformance")]
         Some(BackendsCommand::Test { place }) => return super::conformance::probe(context, place).await,
         Some(BackendsCommand::Trust(args)) => return trust::run(context, &args).await,
+        Some(BackendsCommand::Login(args)) => return login::run(context, &args).await,
     }
     match &args.name {
         Some(name) => describe(context, name)?,

@@ -177,7 +177,9 @@ pub(super) fn hint_of(exit: Exit, error: &(dyn StdError + 'static)) -> Option<&'
             Some("`backup backends trust REPOSITORY` shows the key of a server that nobody knows yet, to compare it")
         }
         Exit::Unreachable => Some("run the same command again later: what was stored is kept and used"),
-        Exit::CredentialsExpired => Some("give the store new credentials"),
+        Exit::CredentialsExpired => Some(
+            "give the store new credentials; `backup backends login REPOSITORY` asks for consent where its service wants that",
+        ),
         Exit::Corrupt => Some("`backup check --read-data` says what is damaged and which files it hurts"),
         Exit::Interrupted => Some("run the same command again: it goes on from what was finished"),
         Exit::Done

@@ -1,8 +1,12 @@
 //! Repositories on servers, through the binary: a nasty tree goes there and comes back.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
+use backup_test_emulators::dropbox::{Contention, Dropbox, Fault};
+use backup_test_emulators::{Effect, Rule};
 use backup_test_servers::{BadLine, RcloneS3, SeaweedFs, Sshd, Trouble};
 
 use crate::fidelity::{assert_same, below};
@@ -16,7 +20,7 @@ struct Remote {
     url: String,
     environment: Vec<(&'static str, String)>,
     /// What must show up nowhere.
-    secret: &'static str,
+    secret: String,
 }
 
 impl Remote {
@@ -30,7 +34,7 @@ impl Remote {
                 ("AWS_ACCESS_KEY_ID", SeaweedFs::ACCESS_KEY_ID.to_owned()),
                 ("AWS_SECRET_ACCESS_KEY", SeaweedFs::SECRET_ACCESS_KEY.to_owned()),
             ],
-            secret: SeaweedFs::SECRET_ACCESS_KEY,
+            secret: SeaweedFs::SECRET_ACCESS_KEY.to_owned(),
         }
     }
 
@@ -46,14 +50,26 @@ impl Remote {
             server.known_hosts().display(),
         );
         let environment = vec![("SFTP_PASSPHRASE", Sshd::PASSPHRASE.to_owned())];
-        Self { home, url, environment, secret: Sshd::PASSPHRASE }
+        Self { home, url, environment, secret: Sshd::PASSPHRASE.to_owned() }
+    }
+
+    fn dropbox(server: &Dropbox) -> Self {
+        let url = format!(
+            "dropbox:///Some Folder?app_key={}&refresh_token=env:REFRESH&api_endpoint={}&content_endpoint={}&ca_file={}",
+            Dropbox::APP_KEY,
+            server.api_url(),
+            server.content_url(),
+            server.ca_file().display(),
+        );
+        let secret = server.plant_tokens(Dropbox::APP_KEY).refresh_token;
+        Self { home: Home::new(), url, environment: vec![("REFRESH", secret.clone())], secret }
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = self.home.command(&[&["-r", &self.url], arguments].concat());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let ran = ran(&mut command);
-        assert!(!ran.stdout.contains(self.secret) && !ran.stderr.contains(self.secret), "{arguments:?}");
+        assert!(!ran.stdout.contains(&self.secret) && !ran.stderr.contains(&self.secret), "{arguments:?}");
         ran
     }
 
@@ -107,6 +123,63 @@ fn nasty_tree_goes_to_sftp_and_comes_back() {
     let folder = remote.url.split(&Sshd::shared().port().to_string()).nth(1).unwrap().split('?').next().unwrap();
     let local = remote.home.run(&["-r", folder, "check", "--read-data"]);
     assert_eq!(local.code, 0, "{}", local.stderr);
+}
+
+#[test]
+fn nasty_tree_goes_to_dropbox_and_comes_back() {
+    let server = Dropbox::start();
+    carries_a_tree(&Remote::dropbox(&server));
+    assert!(server.files().keys().all(|path| path.starts_with("/Some Folder/")));
+}
+
+#[test]
+fn tree_comes_back_from_a_busy_dropbox_whose_answers_are_lost() {
+    let server = Dropbox::start();
+    server.behave(|behaviour| {
+        (behaviour.contention, behaviour.contention_every) = (Some(Contention::Path), 3);
+        behaviour.page_entries = Some(2);
+    });
+    let rules = [
+        Rule::always(Effect::DoAndCut).path("/2/files/upload").after(4).times(2),
+        Rule::once(Effect::Vendor(Fault::ExpireToken)).path("/2/files/"),
+        Rule::once(Effect::CutReply { after_bytes: 100 }).path("/2/files/download"),
+        Rule::once(Effect::Vendor(Fault::ResetCursor)).path("/2/files/list_folder/continue"),
+    ];
+    let rules = rules.map(|rule| server.faults().add(rule));
+    carries_a_tree(&Remote::dropbox(&server));
+    assert!(rules.into_iter().all(|rule| server.faults().met(rule) > 0), "a rule has met nothing");
+}
+
+#[test]
+fn consent_that_was_taken_back_has_its_exit_code() {
+    let server = Dropbox::start();
+    let remote = Remote::dropbox(&server);
+    remote.done(&["-q", "init"]);
+    server.revoke_tokens();
+    let ran = remote.run(&["snapshots"]);
+    assert_eq!(ran.code, 14, "{}", ran.stderr);
+    assert!(ran.stderr.contains("log in again"), "{}", ran.stderr);
+}
+
+#[test]
+fn code_that_the_service_does_not_know_is_no_consent() {
+    let server = Dropbox::start();
+    let mut remote = Remote::dropbox(&server);
+    let file = remote.home.join("tokens.json");
+    remote.url = remote.url.replace("refresh_token=env:REFRESH", &format!("tokens={}", file.display()));
+    let ran = remote.run(&["snapshots"]);
+    assert!(ran.code == 14 && ran.stderr.contains("log in first"), "{}: {}", ran.code, ran.stderr);
+    let mut command = remote.home.command(&["backends", "login", &remote.url]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"canary-4a-code\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(14), "{said}");
+    assert!(said.contains("/oauth2/authorize?") && said.contains("code_challenge_method=S256"), "{said}");
+    assert!(!said.contains("canary-4a-code") && !file.exists(), "{said}");
+    // Others want no consent.
+    let ran = Remote::sftp("consent").run(&["backends", "login"]);
+    assert!(ran.code == 2 && ran.stderr.contains("wants no consent"), "{}: {}", ran.code, ran.stderr);
 }
 
 /// S3 with TLS, over a line and past it.
@@ -196,7 +269,7 @@ fn server_that_ignores_create_only_puts_is_named_and_still_carries_a_tree() {
             ("AWS_ACCESS_KEY_ID", RcloneS3::ACCESS_KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", RcloneS3::SECRET_ACCESS_KEY.to_owned()),
         ],
-        secret: RcloneS3::SECRET_ACCESS_KEY,
+        secret: RcloneS3::SECRET_ACCESS_KEY.to_owned(),
     };
     let ran = remote.done(&["--json", "init"]);
     assert_eq!(ran.lines().last().unwrap()["create_only"], false, "{}", ran.stdout);

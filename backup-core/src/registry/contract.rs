@@ -1,8 +1,9 @@
 //! What a plug-in's configuration has to be able to do, one trait for each family.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -47,6 +48,42 @@ pub trait BackendConfig: fmt::Debug + Send + Sync + 'static {
     async fn introduce(&self, _context: &ConnectContext) -> StorageResult<Option<Introduction>> {
         Ok(None)
     }
+
+    /// Begins to ask a person for consent, where the store's service wants that; `browser_port` is where a browser on this
+    /// machine is to bring the answer, and without it the service shows a code to copy. Nothing is changed before the
+    /// answer is there.
+    ///
+    /// # Errors
+    /// `Config`.
+    async fn login(
+        &self,
+        _context: &ConnectContext,
+        _browser_port: Option<u16>,
+    ) -> StorageResult<Option<Box<dyn Login>>> {
+        Ok(None)
+    }
+}
+
+/// A person who is asked for consent.
+#[async_trait]
+pub trait Login: fmt::Debug + Send {
+    /// The address that the person has to follow.
+    fn url(&self) -> &str;
+
+    /// The file that the answer is kept in.
+    fn file(&self) -> &Path;
+
+    /// Takes the code that the person has copied.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the service doesn't take it, `Config`, `RateLimited`, `Unavailable`, `Timeout`.
+    async fn with_code(self: Box<Self>, code: &Secret) -> StorageResult<()>;
+
+    /// Waits for the browser, which has to come within that time.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when the person says no, `Timeout` when nobody comes, and those of [`Login::with_code`].
+    async fn from_browser(self: Box<Self>, limit: Duration) -> StorageResult<()>;
 }
 
 /// What a server shows of itself before anything is believed.

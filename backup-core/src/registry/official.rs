@@ -26,7 +26,7 @@ pub(super) const ALL: [Official; 9] = [
     backend("s3", &["s3"], Some("s3")),
     backend("sftp", &["sftp"], Some("sftp")),
     backend("gdrive", &["gdrive"], None),
-    backend("dropbox", &["dropbox"], None),
+    backend("dropbox", &["dropbox"], Some("dropbox")),
     backend("opendal", &["opendal"], None),
     source("files", Some("files")),
     source("sqlite", None),

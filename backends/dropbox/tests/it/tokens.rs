@@ -1,13 +1,19 @@
 //! Tokens that end, are taken back, or were never given.
 
+use std::time::Duration;
+
 use backup_backend_dropbox::DropboxBackend;
-use backup_backend_oauth::{Consent, TokenFile};
+use backup_backend_oauth::TokenFile;
+use backup_core::registry::BackendConfig;
 use backup_core::{ByteRange, PutOptions, Secret, SecretRef, StorageBackend, StorageErrorKind};
-use backup_test_emulators::dropbox::Fault;
+use backup_test_emulators::dropbox::{Consent as Person, Fault};
 use backup_test_emulators::{Effect, Rule};
 use futures::future::join_all;
 
 use crate::account::{APP, APP_SECRET, Account, body, key};
+
+/// Longer than any of these tests waits.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn asked(account: &Account) -> usize {
     account.dropbox.trace().count(|exchange| exchange.path == "/oauth2/token")
@@ -57,12 +63,11 @@ async fn consent_of_a_person_opens_the_store_through_the_file() {
     let error = DropboxBackend::connect(&config, &account.context()).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Unauthenticated, "{error}");
 
-    let authorization = config.authorization(&account.context()).await.unwrap();
-    let consent = Consent::new(&authorization, None).unwrap();
-    let page = visit(&account, consent.url()).await;
+    let login = config.login(&account.context(), None).await.unwrap().unwrap();
+    assert_eq!(login.file(), config.tokens.as_deref().unwrap());
+    let page = visit(&account, login.url()).await.1;
     let code = page.split("<code>").nth(1).unwrap().split("</code>").next().unwrap().to_owned();
-    let tokens = consent.complete(&authorization, &Secret::from(code), &*account.clock).await.unwrap();
-    config.token_file().unwrap().write(&tokens).unwrap();
+    login.with_code(&Secret::from(code)).await.unwrap();
 
     let store = DropboxBackend::connect(&config, &account.context()).await.unwrap();
     store.put(&key("config"), "x".into(), &PutOptions::if_absent()).await.unwrap();
@@ -71,12 +76,39 @@ async fn consent_of_a_person_opens_the_store_through_the_file() {
     assert!(TokenFile::new(config.tokens.clone().unwrap(), APP).read().is_ok());
 }
 
-async fn visit(account: &Account, url: &str) -> String {
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_comes_through_a_browser_too() {
+    let account = Account::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = account.config("a");
+    config.refresh_token = None;
+    config.tokens = Some(folder.path().join("dropbox.json"));
+    let login = async || config.login(&account.context(), Some(0)).await.unwrap().unwrap();
+    // Somebody says no: nothing is written down.
+    account.dropbox.set_consent(Person::Deny);
+    let asked = login().await;
+    let (to, _) = visit(&account, asked.url()).await;
+    let (heard, _) = tokio::join!(asked.from_browser(LIMIT), visit(&account, &to));
+    assert_eq!(heard.unwrap_err().kind(), StorageErrorKind::PermissionDenied);
+    assert!(!config.tokens.as_ref().unwrap().exists());
+    account.dropbox.set_consent(Person::Allow);
+    let asked = login().await;
+    let (to, _) = visit(&account, asked.url()).await;
+    let (heard, (_, page)) = tokio::join!(asked.from_browser(LIMIT), visit(&account, &to));
+    heard.unwrap();
+    assert!(page.contains("Consent was given"), "{page}");
+    let store = DropboxBackend::connect(&config, &account.context()).await.unwrap();
+    store.put(&key("config"), "x".into(), &PutOptions::if_absent()).await.unwrap();
+}
+
+/// Where an address sends to, and what it shows.
+async fn visit(account: &Account, url: &str) -> (String, String) {
     use backup_backend_http::{HttpClient, HttpOptions, Pieces};
     let ca_file = Some(account.dropbox.ca_file().to_owned());
-    let client = HttpClient::new(&HttpOptions { ca_file, ..HttpOptions::default() }).unwrap();
+    let client = HttpClient::new(&HttpOptions { ca_file, allow_http: true, ..HttpOptions::default() }).unwrap();
     let answer = client.send(http::Request::get(url).body(Pieces::default()).unwrap()).await.unwrap();
-    String::from_utf8(answer.body.to_vec()).unwrap()
+    let to = answer.headers.get("location").map(|to| to.to_str().unwrap().to_owned()).unwrap_or_default();
+    (to, String::from_utf8(answer.body.to_vec()).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
