@@ -1,6 +1,6 @@
 //! A directory on an SSH server as backup storage.
 //!
-//! SSH is [russh](russh)'s; SFTP itself is spoken here, because a store needs what ready clients hide: bytes sent without
+//! SSH is [russh]'s; SFTP itself is spoken here, because a store needs what ready clients hide: bytes sent without
 //! copies, many requests under way at once, names and handles as bytes, and the extensions for flushing, second names and
 //! replacing at once, which are probed and not believed.
 //!
