@@ -136,7 +136,11 @@ fn nobody_to_ask_is_2_and_says_where_a_password_comes_from() {
 #[test]
 fn address_that_no_backend_understands_is_2() {
     let home = Home::new();
-    assert_says(&home.run(&["-r", "gdrive://folder/x", "snapshots"]), 2, &["no storage backend `gdrive`", "it has `", "`local`"]);
+    assert_says(
+        &home.run(&["-r", "gdrive://folder/x", "snapshots"]),
+        2,
+        &["no storage backend `gdrive`", "it has `", "`local`"],
+    );
     assert_says(&home.run(&["-r", "flie:///x", "snapshots"]), 2, &["`file`"]);
     let ran = home.run(&["-r", "sftp://me:canary-pw@host/x", "snapshots"]);
     assert_says(&ran, 2, &["a password has no place in a URL"]);

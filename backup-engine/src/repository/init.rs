@@ -102,11 +102,14 @@ impl Repository {
     }
 }
 
+/// A put that is repeated after a passing failure finds the very same bytes and counts as done; so one that is accepted is tried again.
+const PROBES: usize = 3;
+
 impl Repository {
     /// Whether the store refuses to put over what is there, as it declares; `true` where it declares nothing.
     ///
     /// Puts `config` once more as it is, create-only: a store that keeps its word refuses, and one that does not has changed nothing. Without it a
-    /// repository is as safe but for one thing: of two that are made in one place at once, one is lost. Two requests.
+    /// repository is as safe but for one thing: of two that are made in one place at once, one is lost. Two requests, and two more where it does not.
     ///
     /// # Errors
     /// What the storage says.
@@ -116,11 +119,14 @@ impl Repository {
             return Ok(true);
         }
         let config = backend.get(&layout::config(), ByteRange::Full).await?;
-        match backend.put(&layout::config(), config.into(), &PutOptions::if_absent()).await {
-            Ok(()) => Ok(false),
-            Err(error) if error.kind() == StorageErrorKind::AlreadyExists => Ok(true),
-            Err(error) => Err(error.into()),
+        for _ in 0..PROBES {
+            match backend.put(&layout::config(), config.clone().into(), &PutOptions::if_absent()).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == StorageErrorKind::AlreadyExists => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(false)
     }
 }
 
